@@ -5,7 +5,8 @@
     model = sl.load("gemma-3-270m")
     items = sl.data.atlas(locales=["es-ES", "ko-KR"])
 
-Importing it is cheap: each part, and PyTorch with it, is imported when it is first used.
+The import of steerlens is cheap. Each part of the package is imported at its first use, and PyTorch is imported with the first
+part that needs PyTorch.
 """
 
 from importlib import import_module

@@ -23,25 +23,26 @@ _EMBEDDING = -1
 
 @dataclass(frozen=True, eq=False)
 class ResidualStack:
-    """The residual stream after each block, at one position of each prompt. It is immutable: a selection is a new stack."""
+    """The residual stream after each block, at one position of each prompt. A stack is immutable, and a selection is a new
+    stack."""
 
     residuals: Float[Tensor, "layer prompt d_model"]
-    """``hook_resid_post`` of each layer, ``[layer, prompt, d_model]``; float32 on the CPU, a constant."""
+    """The residuals ``hook_resid_post`` of each layer, ``[layer, prompt, d_model]``, as float32 on the CPU without a gradient."""
     layers: tuple[int, ...]
-    """The block index of each entry of the first axis, ascending; -1 for the input of the first block."""
+    """The block index of each entry of the first axis, in ascending order. The index -1 is the input of the first block."""
     prompts: tuple[Prompt, ...]
     """The prompt from which each entry of the second axis was read."""
     positions: str
-    """The position that was read: ``last``, ``mean`` (over the prompt's tokens without those in front, such as BOS) or ``token
-    N``."""
+    """The position at which residuals were read: ``last``, ``mean`` or ``token N``. ``mean`` is the mean over the prompt's
+    tokens, without the tokens in front, such as BOS."""
     fingerprint: Fingerprint
-    """The fingerprint of the model from which it was read."""
+    """The fingerprint of the model from which the residuals were read."""
 
     def __post_init__(self) -> None:
         residuals = float_tensor(self.residuals, "this stack")
         layers = layers_of(self.layers, range(_EMBEDDING, self.fingerprint.n_layers), self.fingerprint.name or "the model")
         if list(layers) != list(self.layers):
-            raise VectorError(f"a stack of layers {list(self.layers)} given: expected each layer only once, in ascending order.")
+            raise VectorError(f"a stack of layers {list(self.layers)} given: expected each layer once, in ascending order.")
         expected = (len(layers), len(self.prompts), self.fingerprint.d_model)
         if tuple(residuals.shape) != expected:
             raise VectorError(f"residuals have shape {tuple(residuals.shape)}: expected [layer, prompt, d_model] = {expected}.")
@@ -66,23 +67,24 @@ class ResidualStack:
         return self.residuals[self.layers.index(layer_of(layer, self.layers, "this stack"))]
 
     def at_layers(self, layers: Layers) -> "ResidualStack":
-        """Returns the stack of some layers only, in ascending order.
+        """Returns the stack with only the given layers, in ascending order.
 
         Args:
-            layers: a block index or several.
+            layers: one block index or several block indices.
 
         Raises:
-            LayerError: the stack does not contain one of them.
+            LayerError: the stack does not contain one of the layers.
         """
         wanted = layers_of(layers, self.layers, "this stack")
         chosen = torch.stack([self.at(layer) for layer in wanted])
         return ResidualStack(chosen, wanted, self.prompts, self.positions, self.fingerprint)
 
     def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
-        """Returns the stack of the prompts for which ``keep`` is true, as in ``stack.where(lambda p: p.kind == "factual")``.
+        """Returns the stack of the prompts for which ``keep`` returns true. Example: ``stack.where(lambda p: p.kind ==
+        "factual")``.
 
         Raises:
-            PromptError: no prompt is left.
+            PromptError: ``keep`` returns true for no prompt.
         """
         rows = [row for row, prompt in enumerate(self.prompts) if keep(prompt)]
         if not rows:
@@ -110,10 +112,10 @@ class ResidualStack:
         """Returns the mean over concepts of (positive residual - negative residual), accumulated in float64.
 
         Args:
-            pairs: the pairs of prompts; the stack must contain both sides.
+            pairs: the pairs of prompts. The stack must contain both prompts of each pair.
 
         Returns:
-            Float32 ``[layer, d_model]``, in the residual stream's units.
+            A float32 tensor ``[layer, d_model]`` in the units of the residual stream.
 
         Raises:
             PromptError: a prompt of the pairs was not captured.
@@ -127,7 +129,7 @@ class ResidualStack:
         return pd.DataFrame([asdict(prompt) for prompt in self.prompts], columns=columns)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the stack, its table and its model's fingerprint as one safetensors file.
+        """Writes the residuals, the table of prompts and the model's fingerprint to one safetensors file.
 
         Args:
             path: the file that is written.

@@ -20,13 +20,13 @@ ALIGNMENTS = ("midalign", "clo", "tune", "continued")
 DEFAULT_MODEL = "gemma-3-270m"
 _FEW = ",".join(QUICK.locales)
 _GRID = ("layers", "strengths", "mode", "budget", "dev_concepts", "tokens", "positions", "seed")
-"""The settings of a sweep."""
+"""The names of the settings of a sweep."""
 _BESIDE = ("controls", "side_effects")
-"""The measurements on test in addition to the plans."""
+"""The names of the settings for additional measurements on test."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 2 for a mistake of the user, with one message and no traceback."""
+    """Runs one command and returns its exit status. A user's mistake gives status 2 and one message without a traceback."""
     args = parsed(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("httpx", "huggingface_hub", "filelock", "transformers", "choreographer", "kaleido"):
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # what reads the output, as ``head``, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would say so when it ends
+    except BrokenPipeError:  # the program that reads the output, such as ``head``, has stopped reading
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter prints an error at its end
     return 0
 
 
@@ -60,7 +60,7 @@ def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands. No large package is imported for it."""
+    """Returns the parser of all commands without an import of a large package."""
     top = argparse.ArgumentParser(
         prog="steerlens",
         description="See and steer factual transfer and cultural localization in multilingual language models.",
@@ -82,7 +82,7 @@ def _add(commands: Any, name: str, what: str, example: str) -> argparse.Argument
 
 
 def _later(name: str) -> Callable[[argparse.Namespace], str]:
-    """The command's function. Its module is imported when the function runs."""
+    """Returns the function that runs a command. The command's module is imported when the function runs."""
 
     def run(args: argparse.Namespace) -> str:
         result: str = import_module("steerlens.commands").COMMANDS[name](args)
@@ -97,7 +97,7 @@ def _demo(commands: Any) -> None:
     _model(demo)
     _items(demo, locales=",".join(StudySettings().locales))
     demo.add_argument(
-        "--quick", action="store_true", help="A short run of about 3 minutes on two cores: two locales, six layers, few concepts."
+        "--quick", action="store_true", help="Run about 3 minutes on two cores, with two locales, six layers and few concepts."
     )
     add_settings(demo, StudySettings, (*_GRID, "train_concepts", "test_concepts", *_BESIDE))
     _out(demo, "results/demo")
@@ -156,9 +156,9 @@ def _plane(commands: Any) -> None:
     plane = _add(commands, "plane", what, example)
     _model(plane)
     _items(plane, locale="es-ES")
-    named = "A saved plan and its name on the plane; may be given several times."
+    named = "A saved plan and its name on the plane. The option may be given several times."
     plane.add_argument("--plan", action="append", default=[], metavar="NAME=FILE", help=named)
-    adapted = "The folder of an adapter and its name on the plane; may be given several times."
+    adapted = "The folder of an adapter and its name on the plane. The option may be given several times."
     plane.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER", help=adapted)
     add_settings(plane, StudySettings, ("test_concepts", "seed", *_BESIDE))
     plane.set_defaults(test_concepts="all")
@@ -182,11 +182,11 @@ def _steer(commands: Any) -> None:
         "--temperature",
         type=float,
         default=1.0,
-        help="With --sample: the temperature; lower is less varied. Default: %(default)s.",
+        help="With --sample: the temperature. A lower temperature gives less varied texts. Default: %(default)s.",
     )
     steer.add_argument("-n", type=int, default=1, help="With --sample: the number of texts of each kind. Default: %(default)s.")
     steer.add_argument("--seed", type=int, help="With --sample: the seed. The same seed gives the same texts again.")
-    stops = "A text that ends both continuations; may be given several times. Default: the prompt's own word for a question."
+    stops = "A text that ends the continuations. The option can be repeated. Default: the prompt's word for a question."
     steer.add_argument("--stop", action="append", default=[], metavar="TEXT", help=stops)
     steer.add_argument("--show", action="store_true", help="Also show which tokens are read and steered.")
 
@@ -195,12 +195,12 @@ def _serve(commands: Any) -> None:
     what = "start an OpenAI-compatible server whose requests choose a plan by name (extra vllm)"
     serve = _add(commands, "serve", what, "steerlens serve --plan LOC-es-ES=results/demo/plans/LOC-es-ES.safetensors")
     _model(serve, device=False)
-    named = "A saved plan and its name in requests; may be given several times."
+    named = "A saved plan and its name in requests. The option may be given several times."
     serve.add_argument("--plan", action="append", default=[], metavar="NAME=FILE", help=named)
     serve.add_argument("--name", help="The model's name in requests. Default: the last part of --model.")
     serve.add_argument("--host", default="127.0.0.1", help="The address that the server listens on. Default: %(default)s.")
     serve.add_argument("--port", type=int, default=8000, help="The port. Default: %(default)s.")
-    more = "Further options of vllm serve, as '--max-model-len 4096 --tensor-parallel-size 2'."
+    more = "Other options of vllm serve, such as '--max-model-len 4096 --tensor-parallel-size 2'."
     serve.add_argument("--vllm-options", default="", metavar="TEXT", help=more)
 
 
@@ -230,28 +230,28 @@ def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
     command.add_argument("--model", default=DEFAULT_MODEL, help=f"{kinds}. Default: %(default)s.")
     if device:
         command.add_argument("--device", help="cpu, cuda and others. Default: a GPU if there is one.")
-        spread = "Instead of --device, for a model that does not fit on one device: auto, balanced, balanced_low_0 or sequential."
+        spread = "How to distribute a model that does not fit on one device: auto, balanced, balanced_low_0 or sequential."
         command.add_argument("--device-map", metavar="VALUE", help=spread)
-        most = "With --device-map: the memory limit of each GPU, by its number, and of the CPU, as 0=20GiB,1=20GiB,cpu=60GiB."
+        most = "With --device-map: the memory limits of the GPUs, by number, and of the CPU. Example: 0=20GiB,1=20GiB,cpu=60GiB."
         command.add_argument("--max-memory", metavar="SIZES", help=most)
     command.add_argument("--dtype", help="float32, bfloat16 or float16. Default: chosen for the device.")
 
 
 def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str = "") -> None:
-    """Adds the arguments for items and for the locales, or the one locale, of a command, with the default for the atlas."""
+    """Adds the arguments for items and for one locale or several locales. The given default applies to the atlas."""
     command.add_argument("--items", metavar="FILE", help="Your own items (.jsonl or .csv), instead of the atlas.")
     if locales:
         command.set_defaults(atlas_locales=locales)
-        other = f"Default: {locales} of the atlas; for a file, all its locales."
+        other = f"Default: {locales} of the atlas, or all locales of a file."
         command.add_argument("--locales", help=f"Locale codes separated by commas, or all. {other}")
     if locale:
         command.set_defaults(atlas_locale=locale)
-        other = f"Default: {locale} of the atlas; for a file, its only locale other than English."
+        other = f"Default: {locale} of the atlas, or the only locale of a file other than English."
         command.add_argument("--locale", help=f"The locale that is steered and scored. {other}")
 
 
 def _out(command: argparse.ArgumentParser, folder: str, *, tasks: bool = True) -> None:
-    """Adds the arguments for the folder of results, and for continuing from the finished tasks in it."""
+    """Adds the argument for the folder of results, and the argument that continues from the finished tasks in this folder."""
     command.add_argument("--out", default=folder, help="The folder for results and figures. Default: %(default)s.")
     if tasks:
         kept = "Continue from the finished tasks in the folder, or run all tasks again. Default: continue."

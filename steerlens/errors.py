@@ -1,6 +1,6 @@
 """Errors with messages that tell the user what to do.
 
-Every error says what was given, what was expected and what to do about it. The command line prints the message of a
+Every error says what was given, what was expected and what the user can do. The command line prints the message of a
 ``SteerlensError`` and exits with status 2. Any other error is a bug and keeps its traceback.
 """
 
@@ -11,14 +11,15 @@ from typing import Any
 _LISTED = 24
 """The largest number of names that a message lists."""
 _MOST, _END = 20_000, 1_000
-"""The largest number of characters of a message, and how many of them are kept from its end, which says what to do."""
+"""The largest number of characters of a message, and the number of characters that are kept from its end. The end says what to
+do."""
 
 
 class SteerlensError(Exception):
     """Base class of all errors that a user's input or environment can cause."""
 
     def __init__(self, message: object = "") -> None:
-        """Stores the message. If it is very long, its middle is left out, as other people's files may contain anything.
+        """Stores the message. The middle of a very long message is left out, because a message can quote text from any file.
 
         Args:
             message: what was given, what was expected and what to do.
@@ -27,7 +28,8 @@ class SteerlensError(Exception):
         super().__init__(text if len(text) <= _MOST else f"{text[: _MOST - _END - 3]} … {text[-_END:]}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Lets workers send the error. Its message is already complete, whatever arguments its class takes."""
+        """Lets worker processes send the error to the main process. The message is already complete, so no other arguments are
+        needed."""
         return _again, (type(self), self.args), self.__dict__ or None
 
 
@@ -39,14 +41,14 @@ class UnknownNameError(SteerlensError):
     """A name that does not exist, for example of a model, layer, locale or normalisation."""
 
     def __init__(self, what: str, given: object, known: Iterable[object], advice: str = "") -> None:
-        """Writes the message, with the known names that are most similar to the given one.
+        """Writes the message with the known names that are most similar to the given name.
 
         Args:
-            what: the kind of thing with this name, such as ``locale``.
+            what: the kind of object that has the name, such as ``locale``.
             given: the name that was given.
-            known: the names that exist. The first 24 are listed. If there are more, and some are similar to the given one, only
-                their number is given.
-            advice: a sentence at the end that says what to do; none for ``""``.
+            known: the names that exist. The message lists the first 24 names. If more than 24 names exist and some are similar to
+                the given name, the message lists only the similar names and the number of all names.
+            advice: a sentence at the end of the message that says what to do, or ``""`` for no sentence.
         """
         names = [str(name) for name in known]
         many = len(names) > _LISTED
@@ -58,7 +60,7 @@ class UnknownNameError(SteerlensError):
 
 
 class PromptError(SteerlensError):
-    """An empty prompt, a prompt without an answer to score, or a token position that it does not have."""
+    """An empty prompt, a prompt without an answer to score, or a token position that the prompt does not have."""
 
 
 class PairsError(SteerlensError):
@@ -69,7 +71,7 @@ class LayerError(SteerlensError):
     """A layer that the model, the stack or the vector does not have."""
 
     def __init__(self, layer: object, available: Iterable[int], whose: str) -> None:
-        """Writes the message, with the existing layers.
+        """Writes the message with the layers that exist.
 
         Args:
             layer: the layer that was given.
@@ -79,7 +81,7 @@ class LayerError(SteerlensError):
         layers = available if isinstance(available, range) else list(available)  # a range of a file's may have no end
         gapless = layers and (isinstance(layers, range) or layers == list(range(layers[0], layers[-1] + 1)))
         span = f"layers {layers[0]} to {layers[-1]}" if gapless else f"layers {layers}" if layers else "no layers"
-        super().__init__(f"layer {layer!r} is not in {whose}: it has {span}. Choose one of these.")
+        super().__init__(f"layer {layer!r} is not in {whose}: it has {span}. Choose one of these layers.")
 
 
 class FingerprintError(SteerlensError):
@@ -99,7 +101,7 @@ class FileError(SteerlensError):
 
 
 class DataError(SteerlensError):
-    """Items that cannot be used, with every bad row named at once."""
+    """Items that cannot be used. The message names every row that has an error."""
 
 
 class SettingsError(SteerlensError):

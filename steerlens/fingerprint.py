@@ -10,47 +10,47 @@ from steerlens.storage import restored
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The properties that two models must share for a vector of one to have a meaning in the other."""
+    """The properties of a model. A vector from one model has a meaning in another model only if the properties are equal."""
 
     weights: str
     """Digest of the name, shape and bytes of every parameter and buffer."""
     tokenizer: str
     """Digest of the vocabulary, of the tokens of some texts, and of the tokens that the tokenizer puts in front."""
     dtype: str
-    """The dtype of the weights, such as ``float32``; for quantized weights also the method, for example ``bfloat16, gptq 4
+    """The dtype of the weights, such as ``float32``. For quantized weights, the method is added, for example ``bfloat16, gptq 4
     bit``."""
     weight_processing: str
-    """``none`` for Hugging Face's own numbers, ``compatibility`` after ``enable_compatibility_mode()``. For a
-    ``HookedTransformer``, those of ``folded norms``, ``centred writing weights`` and ``centred unembedding`` that can be
-    seen."""
+    """How the weights were changed after loading. ``none``: the weights are Hugging Face's. ``compatibility``:
+    ``enable_compatibility_mode()`` was called. For a ``HookedTransformer``, the changes that the weights show are listed:
+    ``folded norms``, ``centred writing weights``, ``centred unembedding``."""
     n_layers: int
     """The number of blocks."""
     d_model: int
     """The width of the residual stream."""
     front: tuple[int, ...]
-    """The tokens in front of every text, such as BOS. They are never included in a mean and never steered."""
+    """The ids of the tokens in front of every text, such as BOS. These tokens are never included in a mean and never steered."""
     bos_id: int | None
-    """The BOS token that the tokenizer declares, whether or not the tokenizer puts it in front of texts."""
+    """The id of the BOS token that the tokenizer declares, even if the tokenizer does not put BOS in front of texts."""
     pad_id: int | None
-    """The token with which shorter rows are padded."""
+    """The id of the token with which shorter rows are padded."""
     name: str = ""
     """The user's name for the model. Two names for the same weights are the same model."""
 
     def differences(self, other: "Fingerprint") -> list[str]:
-        """Returns the fields in which this model and the ``other`` differ, each as ``field: ours, theirs``. The name is
-        ignored."""
+        """Returns the fields in which this model and the ``other`` model differ. Each entry is ``field: this model's value, other
+        value``. The name is ignored."""
         names = [field.name for field in fields(self) if field.name != "name"]
         return [f"{n}: {getattr(self, n)}, {getattr(other, n)}" for n in names if getattr(self, n) != getattr(other, n)]
 
     def check(self, model: "Fingerprint", whose: str) -> None:
-        """Refuses another model.
+        """Raises an error if the fingerprint of a model differs from this fingerprint.
 
         Args:
             model: the fingerprint of the model that is used.
             whose: a short description of the checked object for the error, such as ``the vector given to keep``.
 
         Raises:
-            FingerprintError: the models differ; the message names both models and every differing field.
+            FingerprintError: the two models differ. The message names the two models and every field that differs.
         """
         differences = self.differences(model)
         if differences:
@@ -69,7 +69,7 @@ class Fingerprint:
         """Returns the fingerprint from the JSON values that ``to_dict`` made.
 
         Args:
-            values: these JSON values.
+            values: the JSON values.
 
         Raises:
             FileError: a field is missing, unknown or of another type.

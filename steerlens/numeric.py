@@ -1,4 +1,5 @@
-"""Converts a user's numbers, including numbers and arrays of NumPy and PyTorch, to Python's own numbers and float32 tensors."""
+"""Converts a user's numbers to Python numbers and float32 tensors. The numbers may also be numbers and arrays of NumPy and
+PyTorch."""
 
 import math
 import operator
@@ -12,11 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Layers = Iterable[SupportsIndex] | SupportsIndex
-"""One layer or several: whole numbers of Python, NumPy or PyTorch."""
+"""The index of one layer or the indices of several layers, as whole numbers of Python, NumPy or PyTorch."""
 
 
 def whole_number(given: Any) -> int | None:
-    """A whole number as Python's own; ``None`` for anything else, including 2.0 and ``True``."""
+    """Returns a whole number as a Python ``int``. Returns ``None`` for any other value, including 2.0 and ``True``."""
     if isinstance(given, bool):
         return None
     try:
@@ -26,14 +27,14 @@ def whole_number(given: Any) -> int | None:
 
 
 def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
-    """A number as Python's own.
+    """Returns a number as a Python ``float``.
 
     Args:
         what: the name of the number, for the error.
-        whose: the object for which it is given.
+        whose: the object for which the number is given, for the error.
 
     Raises:
-        VectorError: it is not a number, or not finite.
+        VectorError: ``given`` is not a finite number.
     """
     try:
         number = math.nan if isinstance(given, str | bytes | bool) else float(given)
@@ -45,13 +46,13 @@ def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
 
 
 def seconds_of(given: str | float) -> float:
-    """A time in seconds.
+    """Returns a time in seconds.
 
     Args:
         given: a number of seconds, or a text such as ``90``, ``90s``, ``5m`` or ``1.5h``.
 
     Raises:
-        SettingsError: it is not such a text, or not above 0.
+        SettingsError: ``given`` is a text in another form, or a time that is not above 0.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(given))
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
@@ -63,10 +64,10 @@ def seconds_of(given: str | float) -> float:
 
 
 def divisor_of(given: SupportsFloat, whose: str) -> float:
-    """A divisor as Python's own number.
+    """Returns a divisor as a Python ``float``.
 
     Raises:
-        VectorError: it is 0, not a number, or not finite.
+        VectorError: ``given`` is 0 or is not a finite number.
     """
     divisor = finite_number(given, "divisor", whose)
     if divisor == 0:
@@ -75,10 +76,10 @@ def divisor_of(given: SupportsFloat, whose: str) -> float:
 
 
 def finite_numbers(given: Iterable[SupportsFloat] | SupportsFloat, what: str, whose: str) -> tuple[float, ...]:
-    """One number or several as Python's own, each once, in their order.
+    """Returns one number or several numbers as Python ``float`` values, in their order and without repeated values.
 
     Raises:
-        VectorError: one of them is not a number, or not finite.
+        VectorError: a value is not a finite number.
     """
     several: Any = (
         given if isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", True) else [given]
@@ -87,10 +88,10 @@ def finite_numbers(given: Iterable[SupportsFloat] | SupportsFloat, what: str, wh
 
 
 def layer_of(given: Any, available: Sequence[int], whose: str) -> int:
-    """A layer as Python's own number.
+    """Returns a layer as a Python ``int``.
 
     Raises:
-        LayerError: it is not a whole number, or not available.
+        LayerError: ``given`` is not a whole number or is not an available layer.
     """
     layer = whole_number(given)
     if layer is None or layer not in available:
@@ -99,10 +100,10 @@ def layer_of(given: Any, available: Sequence[int], whose: str) -> int:
 
 
 def layers_of(given: Layers, available: Sequence[int], whose: str) -> tuple[int, ...]:
-    """Layers in ascending order, each once.
+    """Returns layers in ascending order, without repeated layers.
 
     Raises:
-        LayerError: there are none, or one is not a whole number or not available.
+        LayerError: no layer is given, or a layer is not a whole number or not available.
     """
     several = given if isinstance(given, Iterable) and getattr(given, "ndim", True) else [given]
     layers = sorted({layer_of(layer, available, whose) for layer in several})
@@ -112,12 +113,12 @@ def layers_of(given: Layers, available: Sequence[int], whose: str) -> tuple[int,
 
 
 def float_tensor(given: Any, what: str) -> "Tensor":
-    """Numbers as a float32 tensor on the CPU, through which no gradient flows.
+    """Returns numbers as a float32 tensor on the CPU without a gradient.
 
-    A tensor that already has this form is returned without a copy.
+    A float32 tensor on the CPU without a gradient is returned without a copy.
 
     Raises:
-        VectorError: these are not real numbers.
+        VectorError: ``given`` does not contain real numbers in a plain tensor or array.
     """
     import numpy as np
     import torch
@@ -136,13 +137,13 @@ def float_tensor(given: Any, what: str) -> "Tensor":
 
 
 def check_finite(tensor: "Tensor", what: str) -> None:
-    """Refuses numbers that are not finite.
+    """Raises an error if a tensor contains NaN or infinity.
 
     Raises:
-        VectorError: there are such numbers.
+        VectorError: the tensor contains NaN or infinity.
     """
     if not bool(tensor.isfinite().all()):
         raise VectorError(
-            f"{what} contains NaN or infinity: expected finite numbers. Compute these numbers again, with the model in "
+            f"{what} contains NaN or infinity: expected finite numbers. Compute the numbers again, with the model in "
             "bfloat16 or float32."
         )

@@ -1,4 +1,5 @@
-"""Settings as options of the command line: name, default, values and explanation are read from a settings class."""
+"""Makes options of the command line from settings. The name, default, values and explanation of an option come from a settings
+class."""
 
 import ast
 import inspect
@@ -21,12 +22,12 @@ _WORDS = {str: "a text", int: "a whole number", float: "a number"}
 
 
 def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) -> None:
-    """Adds an option for each of some fields of a settings class.
+    """Adds one option for each named field of a settings class.
 
     Args:
         command: the command's parser.
-        settings: a dataclass whose fields have a text below them.
-        names: the fields; ``dev_concepts`` becomes ``--dev-concepts``.
+        settings: a dataclass in which each field is followed by its docstring.
+        names: the names of the fields. The field ``dev_concepts`` becomes the option ``--dev-concepts``.
     """
     hints, texts = get_type_hints(settings), explanations(settings)
     for each in fields(settings):
@@ -46,13 +47,13 @@ def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
     """Returns the settings from the arguments. Fields whose option was not given keep their defaults.
 
     Args:
-        settings: the class.
-        args: parsed arguments, for options that ``add_settings`` added.
-        others: values of fields, which have priority over the arguments.
+        settings: the settings class.
+        args: the parsed arguments of options that ``add_settings`` added.
+        others: values of fields. These values have priority over the arguments.
 
     Raises:
         SettingsError: a value does not have the field's type.
-        UnknownNameError: a word is not one of the field's words.
+        UnknownNameError: an argument is not one of the words that the field allows.
     """
     hints = get_type_hints(settings)
     names = [name for name in hints if getattr(args, name, None) is not None and name not in others]
@@ -60,16 +61,17 @@ def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
 
 
 def value_of(name: str, text: str | bool, kind: Any) -> Any:
-    """Returns the value of a text.
+    """Returns the value that a text on the command line describes.
 
     Args:
         name: the field's name, for the error.
-        text: the given text, or whether a switch was given.
-        kind: the field's type: a number, a text, words (``Literal``), several of one kind (``tuple``), or one of such types.
+        text: the given text. For a switch, ``True`` or ``False``.
+        kind: the field's type: a number, a text, words (``Literal``), several values of one type (``tuple``), or a union of these
+            types.
 
     Raises:
-        SettingsError: the text is none of these.
-        UnknownNameError: the text is none of the words, and only words are expected.
+        SettingsError: the text does not fit the type.
+        UnknownNameError: the type allows only words, and the text is not one of these words.
     """
     if isinstance(text, bool):
         return text
@@ -87,7 +89,8 @@ def value_of(name: str, text: str | bool, kind: Any) -> Any:
 
 
 def given_as(value: Any) -> str:
-    """The value as it is written on the command line: several values separated by commas, and ``all`` for ``None``."""
+    """Returns a value as it is written on the command line. Several values are separated by commas, and ``None`` is written as
+    ``all``."""
     if value is None:
         return _ALL
     return (
@@ -97,7 +100,7 @@ def given_as(value: Any) -> str:
 
 @cache
 def explanations(settings: type) -> dict[str, str]:
-    """Returns the text below each field of a class, without code marks and without the meaning of ``None``."""
+    """Returns the docstring of each field of a class, without code marks and without the explanation of ``None``."""
     found = {}
     for one, beneath in pairwise(ast.parse(inspect.getsource(settings)).body[0].body):  # type: ignore[attr-defined]
         if isinstance(one, ast.AnnAssign) and isinstance(beneath, ast.Expr) and isinstance(beneath.value, ast.Constant):
@@ -111,7 +114,7 @@ def _kinds(kind: Any) -> tuple[Any, ...]:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """A text as one type of value; raises a ``ValueError`` if it is not one."""
+    """Returns the value of a text in one type. Raises a ``ValueError`` if the text does not fit the type."""
     if kind is NoneType or get_origin(kind) is Literal:
         if text not in (get_args(kind) or (_ALL,)):
             raise ValueError(text)
@@ -125,7 +128,7 @@ def _read(text: str, kind: Any) -> Any:
 
 
 def _expected(kind: Any) -> str:
-    """The values that a type allows, in words."""
+    """Returns a description of the values that a type allows."""
     return " or ".join(map(_one_expected, _kinds(kind)))
 
 

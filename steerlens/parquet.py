@@ -1,4 +1,4 @@
-"""Parquet files from other sources, in which a few bytes can unpack to more than fits in memory."""
+"""Checks Parquet files from other sources, because a small file can unpack to a table that is larger than the memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,19 +7,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LEAST, _FOLD = 1 << 29, 256
-"""The memory limit of a table: this number of bytes, or this multiple of the bytes of its file."""
+"""The memory limit of a table: a number of bytes, or a multiple of the size of the file. The larger limit applies."""
 
 
 def check_unfolded(path: Path) -> None:
-    """Refuses a file whose table takes far more memory than its size suggests.
+    """Raises an error for a file whose table needs far more memory than the size of the file suggests.
 
-    Repeated texts are read once and counted as often as they occur, so that checking the file costs little.
+    Repeated texts are read once and counted as often as they occur, so the check is cheap.
 
     Args:
         path: the file.
 
     Raises:
-        ValueError: the table is too large, or pyarrow cannot read the file; pyarrow's other errors are raised unchanged.
+        ValueError: the table is too large, or pyarrow cannot read the file. Other errors of pyarrow are raised unchanged.
     """
     import pyarrow.parquet as pq
 
@@ -34,7 +34,7 @@ def check_unfolded(path: Path) -> None:
 
 
 def _bytes_of(array: "pa.Array") -> int:
-    """The bytes that an array takes if each of its texts is stored separately."""
+    """Returns the number of bytes of an array in which each text is stored separately."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""A description of how a result was made, for manifests and for the metadata of tables: one function for all of them."""
+"""Describes how a result was made, for manifests and for the metadata of tables."""
 
 import json
 import platform
@@ -13,11 +13,11 @@ def provenance(**parts: Any) -> dict[str, Any]:
     """Returns JSON values that say how a result was made: the given parts, and the versions of Python and of the packages.
 
     Args:
-        parts: other information, for example ``model=model.fingerprint.to_dict()``; ``None`` is left out.
+        parts: other information, for example ``model=model.fingerprint.to_dict()``. Parts that are ``None`` are left out.
     """
     own = {name: value for name, value in parts.items() if value is not None}
     versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
-    return json.loads(json.dumps({**own, "versions": versions}))  # tuples are lists, as in a file
+    return json.loads(json.dumps({**own, "versions": versions}))  # tuples become lists, as in a file
 
 
 def _version(package: str) -> str:

@@ -27,16 +27,17 @@ class Study:
     """The results of a run of the whole chain."""
 
     manifest: dict[str, Any]
-    """How the study was made: versions, model fingerprint, settings, seed, data hash, seconds."""
+    """A record of how the study was made: versions, model fingerprint, settings, seed, data hash, seconds."""
     separability: Separability
     sweep: Sweep
     """The scores of EN and LOC at every swept layer and strength, on dev."""
     chosen: Choices
-    """The choices of EN, LOC and surgical steering on dev, and the combinations from which surgical steering was chosen."""
+    """The plans of EN, LOC and surgical steering that were chosen on dev, and the combinations that were tried for surgical
+    steering."""
     plane: Plane
-    """The scores of unsteered, explicit prompt, EN, LOC and surgical, on test."""
+    """The scores of the unsteered model, the explicit prompt, EN, LOC and surgical steering, on test."""
     examples: "pd.DataFrame"
-    """Columns: locale, kind, concept, question, answer, method, text."""
+    """The example texts, with the columns locale, kind, concept, question, answer, method and text."""
     vectors: VectorSet
 
     def plan(self, method: str, locale: str) -> SteeringPlan:
@@ -47,23 +48,25 @@ class Study:
             locale: a locale of the study.
 
         Raises:
-            UnknownNameError: no such method or locale.
+            UnknownNameError: the study has no plan for this method or locale.
         """
         if method not in self.chosen:
             raise UnknownNameError("method", method, self.chosen)
         return self.chosen[method].plan(locale)
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
-        """Returns the test results of each method, as text with intervals; the mean over locales for ``None``."""
+        """Returns the test results of each method in one ``locale``, as text with intervals. ``None`` gives the mean over
+        locales."""
         return self.plane.summary(locale)
 
     def plot(self) -> "Figure":
-        """The transfer-localization plane on test. Its parts draw the rest: ``sweep.heatmap()``, ``separability.plot()``."""
+        """Draws the transfer-localization plane on test. Other parts of the study draw other figures: ``sweep.heatmap()``,
+        ``separability.plot()``."""
         return self.plane.plot()
 
     def found(self) -> list[str]:
-        """Returns the findings on test: one sentence for each method, which names the changes whose interval excludes zero, and
-        one on power, which names the changes that would be detected."""
+        """Returns the findings on test as sentences. There is one sentence or more for each method, with the changes whose
+        interval excludes zero. The last sentence names the smallest changes that these items can detect."""
         frame = self.plane.frame[(self.plane.frame["locale"] == MEAN) & (self.plane.frame["control"] == "")]
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
         told = power(self.plane).frame
@@ -150,13 +153,13 @@ def _changed(score: str, rows: "pd.DataFrame") -> str:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder for results. Each result is written to its own file as soon as it is available."""
+    """A folder for results. Each result is written to a separate file as soon as the result is available."""
 
     path: Path
 
     @classmethod
     def ready(cls, path: str | Path) -> "Folder":
-        """Returns the folder after a first test write, so that a long run does not fail at its end.
+        """Returns the folder after a test write. A long run thus does not fail at its end because the folder cannot be written.
 
         Raises:
             FileError: the folder cannot be made or written to.
@@ -167,7 +170,7 @@ class Folder:
         return cls(folder)
 
     def write(self, name: str, result: Any) -> Path:
-        """Writes one result in the format of its kind: Parquet, JSON or safetensors.
+        """Writes one result as Parquet, JSON or safetensors, depending on the kind of result.
 
         Raises:
             FileError: the file cannot be written.

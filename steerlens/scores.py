@@ -1,7 +1,7 @@
 """Scores: a number for an item under a method, with its name, kind, unit, label and direction, and the registry of scores.
 
-Everything that measures or draws uses these objects. A new score is one ``Score``, which is given to functions that take
-scores, or registered under its name. The built-in scores are in ``steerlens.evaluation.scores``.
+All functions that measure or draw use ``Score`` objects. To add a score, make a ``Score`` and give it to functions that take
+scores, or register it under its name. The built-in scores are in ``steerlens.evaluation.scores``.
 """
 
 import math
@@ -17,8 +17,9 @@ from steerlens.storage import parsed
 KINDS = ("factual", "cultural")
 """The kinds of items."""
 Evidence = Literal["choices", "english", "writing", "reading"]
-"""The argument of a score: an ``Outcome``; an ``Outcome`` and the unsteered English one of the same concept (or ``None``); a
-``Writing``; a ``Reading`` of held-out text."""
+"""The kinds of evidence, which are the arguments of a score's function. ``choices``: an ``Outcome``. ``english``: an ``Outcome``
+and the unsteered English ``Outcome`` of the same concept (or ``None``). ``writing``: a ``Writing``. ``reading``: a ``Reading`` of
+held-out text."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,24 @@ class Score:
     name: str
     """The name of the score in tables, for example ``transfer``."""
     of: Callable[..., float | bool | None]
-    """The function that computes it from its ``evidence``. ``None`` and NaN mean that it cannot be measured for this item."""
+    """The function that computes the score from its ``evidence``. A result of ``None`` or NaN means that the score cannot be
+    measured for this item."""
     kind: str | None = None
-    """The kind of item on which it is measured, ``factual`` or ``cultural``; both for ``None``."""
+    """The kind of item on which the score is measured: ``factual``, ``cultural``, or ``None`` for both kinds."""
     evidence: Evidence = "choices"
-    """The evidence that ``of`` gets as its argument."""
+    """The kind of evidence that the function ``of`` gets as its arguments."""
     unit: str = "share"
-    """``share`` of items, shown in points; or another unit, for example ``nats per token``."""
+    """The unit of the score. ``share`` is a share of items, which is shown in percentage points. Another unit is for example
+    ``nats per token``."""
     label: str = ""
-    """Its name in figures; ``name`` for ``""``."""
+    """The name of the score in figures. If the label is ``""``, figures show ``name``."""
     higher_is_better: bool = True
-    """Whether higher values are better."""
+    """Whether higher values of the score are better."""
     companion: str = ""
-    """The name of a finer score on the same items, which breaks ties between methods; ``""`` for none."""
+    """The name of a finer score on the same items, which breaks ties between methods, or ``""`` if there is no finer score."""
     graded: str = ""
-    """The name of a graded score on the same items, for a score that is 0 or 1 per item. Plans are chosen by it. ``""`` for
-    none; plans are then chosen by the companion."""
+    """The name of a graded score on the same items, for a score that is 0 or 1 for each item. Plans are chosen by the graded
+    score. If this name is ``""``, plans are chosen by the companion."""
 
     def __post_init__(self) -> None:
         if self.evidence not in get_args(Evidence):
@@ -62,24 +65,25 @@ class Score:
 
     @property
     def factor(self) -> float:
-        """The factor on a change when it is shown: shares are shown in points."""
+        """The factor by which a change is multiplied before it is shown. Shares are shown in percentage points."""
         return 100.0 if self.unit == "share" else 1.0
 
     @property
     def change_unit(self) -> str:
-        """The unit of a change when it is shown."""
+        """The unit in which a change is shown."""
         return "points" if self.unit == "share" else self.unit
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of items on which it is measured."""
+        """The kinds of items on which the score is measured."""
         return KINDS if self.kind is None else (self.kind,)
 
     def value(self, *evidence: Any) -> float:
-        """Returns the score as a number. It is NaN if the score cannot be measured, or if the model's scores are not finite.
+        """Returns the score as a number. The number is NaN if the score cannot be measured, or if the evidence contains numbers
+        that are not finite.
 
         Args:
-            evidence: the arguments of ``of``, as described in the field ``evidence``.
+            evidence: the arguments of the function ``of``. ``Evidence`` describes them.
 
         Raises:
             SettingsError: the function returns something that is not a number.
@@ -98,21 +102,21 @@ class Score:
 
 
 SCORES: dict[str, Score] = {}
-"""All scores by name: the built-in ones, and those that were registered."""
+"""All scores by name: the built-in scores and the registered scores."""
 BUILT_IN: dict[str, Score] = {}
-"""The built-in scores by name. No other score can have such a name."""
+"""The built-in scores by name. No other score can have the name of a built-in score."""
 _BUILT_IN_MODULE = "steerlens.evaluation.scores"
-"""The module of the built-in scores. It imports this module, as modules with the user's own scores do. So it is only named
-here, and imported when it is needed."""
+"""The name of the module with the built-in scores. The module with the built-in scores imports this module. Its name is therefore
+stored here, and the module is imported when a built-in score is first needed."""
 GivenScore = str | Score
 """The name of a score, or the user's own Score."""
 
 
 def register(score: Score) -> Score:
-    """Registers your own score under its name, so that loaded tables that contain it can be drawn.
+    """Registers your own score under its name. Loaded tables that contain the score can then be drawn.
 
     Args:
-        score: the score. It replaces your earlier score with the same name, for example if a notebook cell runs twice.
+        score: the score. The new score replaces your earlier score with the same name, for example if a notebook cell runs twice.
 
     Raises:
         SettingsError: a built-in score has this name.
@@ -128,14 +132,14 @@ def register(score: Score) -> Score:
 
 
 def register_read(meta: Mapping[str, Any]) -> None:
-    """Registers the scores of a table that other software measured, so that the table can be compared and drawn.
+    """Registers the scores of a table that other software measured. The table can then be compared and drawn.
 
     Args:
-        meta: the table's metadata. Its ``read_scores`` contains the ``unit`` of each score by name, and whether
-            ``higher_is_better``.
+        meta: the table's metadata. The entry ``read_scores`` contains the ``unit`` and ``higher_is_better`` of each score by
+            name.
 
     Raises:
-        SettingsError: one of your scores has such a name.
+        SettingsError: one of your scores has the name of a score in the table.
         FileError: the metadata has a different form.
     """
     every = parsed(meta.get("read_scores", {}), dict[str, _ReadScore], "read_scores of the table")
@@ -158,8 +162,8 @@ class _ReadScore:
 
 def _read_only(*_: Any) -> float:
     raise SettingsError(
-        "this score was read from the results of a harness, so only the harness can measure it. Measure it there, or use "
-        "another score."
+        "this score was read from the results of a harness, so only the harness can measure it. Measure the score in the "
+        "harness, or use another score."
     )
 
 
@@ -171,18 +175,18 @@ def score_of(given: GivenScore) -> Score:
 
     Raises:
         UnknownNameError: there is no score with this name.
-        SettingsError: a built-in score has the name of the given one.
+        SettingsError: a built-in score has the name of the given score.
     """
     if isinstance(given, Score):
         return register(given)
     _load_built_in()
     if given not in SCORES:
-        raise UnknownNameError("score", given, SCORES, "Or give your own Score.")
+        raise UnknownNameError("score", given, SCORES, "You can also give your own Score.")
     return SCORES[given]
 
 
 def shown_score(name: str) -> Score:
-    """Returns a score by its name for figures. An unregistered score is shown as a share under its name.
+    """Returns a score by its name for figures. For an unregistered name, returns a score with this name and the unit ``share``.
 
     Args:
         name: the name of the score in a table.
@@ -192,6 +196,7 @@ def shown_score(name: str) -> Score:
 
 
 def _load_built_in() -> None:
-    """Registers the built-in scores, for example if a table is drawn and nothing was measured before."""
+    """Registers the built-in scores. The registration is needed, for example, if a table is drawn before anything was
+    measured."""
     if _BUILT_IN_MODULE not in sys.modules:
         import_module(_BUILT_IN_MODULE)

@@ -1,4 +1,5 @@
-"""Temporary folders next to the final ones. If a process was killed, the next process removes its folder."""
+"""Makes temporary folders next to the final files. If a process was killed, the next process removes the temporary folder of the
+killed process."""
 
 import glob
 import os
@@ -12,22 +13,22 @@ from pathlib import Path
 _SCRATCH = ".part"
 """The ending of the names of temporary folders."""
 _LOCK = ".lock"
-"""The file of a temporary folder that is locked while the folder is in use."""
+"""The name of the file in a temporary folder that stays locked while the folder is in use."""
 
 
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[tuple[Path, int]]:
     """Makes a hidden temporary folder inside another folder, and removes it at the end.
 
-    A file in it stays locked until then, or until the process dies. By this lock, ``remove_abandoned`` recognizes a folder in
-    use.
+    A file in the temporary folder stays locked until the folder is removed or the process dies. ``remove_abandoned`` checks this
+    lock to recognize a folder in use.
 
     Args:
-        parent: the folder in which it is made.
-        name: a part of its name, for ``remove_abandoned``.
+        parent: the folder in which the temporary folder is made.
+        name: a part of the temporary folder's name, by which ``remove_abandoned`` finds the folder.
 
     Yields:
-        The folder, and the permissions of a new file.
+        The temporary folder, and the permission bits of a new file.
     """
     folder, lock = _locked_folder(parent, name)
     try:
@@ -38,14 +39,14 @@ def scratch_folder(parent: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def remove_abandoned(parent: Path, name: str | None = None) -> None:
-    """Removes the temporary folders that killed processes left inside a folder. Folders in use stay, including those of other
-    machines.
+    """Removes the temporary folders that killed processes left inside a folder. Temporary folders in use stay, also if another
+    machine uses them.
 
-    If the file system has no locks, all of them stay.
+    If the file system does not support locks, all temporary folders stay.
 
     Args:
-        parent: the folder; it need not exist.
-        name: the name given to ``scratch_folder``; any for ``None``.
+        parent: the folder, which does not need to exist.
+        name: the name that was given to ``scratch_folder``, or ``None`` for every name.
     """
     pattern = "*" if name is None else glob.escape(name)
     for folder in parent.glob(f".{pattern}.{'[a-z0-9_]' * 8}{_SCRATCH}"):
@@ -53,7 +54,7 @@ def remove_abandoned(parent: Path, name: str | None = None) -> None:
             try:
                 lock = os.open(folder / _LOCK, os.O_RDWR)
             except FileNotFoundError:
-                folder.rmdir()  # refused unless it is empty
+                folder.rmdir()  # fails if the folder is not empty
                 continue
             try:
                 if _lock(lock):
@@ -76,12 +77,12 @@ def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        shutil.rmtree(folder, ignore_errors=True)  # another process took it for abandoned before it was locked
+        shutil.rmtree(folder, ignore_errors=True)  # another process removed its files before it was locked
 
 
 def _remove(folder: Path) -> None:
-    """Removes a temporary folder, its lock file last: a folder without a lock file that is not empty is treated as someone
-    else's."""
+    """Removes a temporary folder and its lock file. The lock file is removed last, because ``remove_abandoned`` leaves alone a
+    folder that has other files and no lock file."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.name != _LOCK:
@@ -90,7 +91,8 @@ def _remove(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Locks an open file. Returns whether this was possible, or ``None`` if the system or the file system has no locks."""
+    """Locks an open file. Returns whether the lock succeeded, or ``None`` if the system or the file system does not support
+    locks."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 

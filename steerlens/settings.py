@@ -1,7 +1,7 @@
 """The settings of the library and of the command line, defined once.
 
-Nothing here imports PyTorch, so that the command line can read names, defaults and explanations from these classes and still
-answer at once. The text below a field is its explanation in the documentation and in ``--help``.
+This module does not import PyTorch, so the command line can read names, defaults and explanations from these classes quickly. The
+docstring below a field is its explanation in the documentation and in ``--help``.
 """
 
 import math
@@ -15,9 +15,9 @@ from steerlens.numeric import finite_numbers, seconds_of
 from steerlens.storage import restored
 
 SteeredTokens = Literal["all", "prompt", "last_onward", "generated"]
-"""The tokens that are steered. ``all``: all tokens except those in front of the text, such as BOS. ``prompt``: the tokens of the
-prompt. ``last_onward``: the prompt's last token and all tokens after it. ``generated``: only tokens generated after the
-prompt."""
+"""The choices of tokens that are steered. ``all``: all tokens except the tokens in front of the text, such as BOS. ``prompt``:
+the tokens of the prompt. ``last_onward``: the prompt's last token and all tokens after it. ``generated``: only tokens that are
+generated after the prompt."""
 
 STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
 
@@ -28,20 +28,22 @@ Mode = Literal["exact", "attribution", "screened", "halving"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 StudyMode = Literal["exact", "screened", "halving"]
-"""The modes of a study. It chooses plans from cells that were run, so a mode that predicts all cells is not among them."""
+"""The modes of a study. A study chooses plans from cells that were run, so the mode ``attribution``, which predicts all cells, is
+left out."""
 
 Normalisation = Literal["token", "character", "none"]
 Style = Literal["open", "letters"]
 
 ObjectiveName = Literal["lesser gain", "sum of gains", "transfer", "localization"]
-"""The objectives of ``steerlens search``. The library also takes the name of any score, or a function."""
+"""The objectives of ``steerlens search``. Functions of the library also take the name of any score or a function as the
+objective."""
 LESSER_GAIN: ObjectiveName = "lesser gain"
 
 STRENGTHS = (1.0, 2.0, 4.0)
 """The default strengths."""
 
 _STRIDED = 6
-"""The number of layers of a strided sweep. They are evenly spaced and include the last one."""
+"""The number of layers of a strided sweep. The layers are evenly spaced and include the last layer."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,24 @@ class Scoring:
     """How the answer choices of an item are scored. The best score counts as the model's answer."""
 
     normalisation: Normalisation = "token"
-    """The divisor of the sum of a choice's log probabilities: the number of its tokens, the number of its characters, or none."""
+    """The divisor of the sum of a choice's log probabilities: the number of the choice's tokens, the number of its characters, or
+    no divisor."""
     style: Style = "open"
     """``open``: the choice's text follows the prompt. ``letters``: the prompt lists the choices and the answer is a letter, for
     instruction-tuned models."""
     chat: bool = False
     """Whether the question goes through the model's chat template."""
     examples: tuple[Item, ...] = ()
-    """Solved items (few shots) that are put before every question of their locale. Take them from train. Where all questions of a
-    scorer begin with the same solved items, these are run only once."""
+    """Solved items (few-shot examples) that are put before every question of their locale. Take solved items from train. If all
+    questions of a scorer begin with the same solved items, the solved items are run only once."""
     form: Form = "implicit"
-    """The prompt of a cultural item that is asked: without its country (``implicit``) or with its country (``explicit``)."""
+    """The form of the prompt of a cultural item: without the country's name (``implicit``) or with it (``explicit``)."""
     seed: int = 0
-    """The seed of the order in which the letter format lists the choices, the same for a concept in every locale."""
+    """The seed of the order in which the letter format lists the choices. The order of a concept's choices is the same in every
+    locale."""
     aliases: bool = True
-    """Whether other names of a choice (``item.aliases``) are scored too. The name with the best score counts. The letter format
-    has no other names."""
+    """Whether other names of a choice (``item.aliases``) are also scored. The name with the best score counts. The letter format
+    does not use other names."""
 
     def __post_init__(self) -> None:
         for what, given, known in (
@@ -80,10 +84,10 @@ class Scoring:
         """Returns the scoring that JSON values describe.
 
         Args:
-            values: the result of ``asdict`` for a scoring; ``None`` gives the defaults.
+            values: the result of ``asdict`` for a scoring, or ``None`` for the default scoring.
 
         Raises:
-            FileError: a field is unknown or has another type, or an example's answer is none of its choices.
+            FileError: a field is unknown or has another type, or the answer of an example is not one of its choices.
         """
         made = cls() if values is None else restored(cls, values, "the scoring")
         if wrong := [item.concept for item in made.examples if not 0 <= item.answer < len(item.choices)]:
@@ -95,10 +99,10 @@ class Scoring:
 
 
 class Costs(Protocol):
-    """The effects of a plan on dev items on which limits can be set."""
+    """The effects of a plan on dev items. Limits can be set on these effects."""
 
     def get(self, score: str, other: float, /) -> float:
-        """Returns the change of a ``score``, or the ``other`` number if it was not measured."""
+        """Returns the change of a ``score``, or the ``other`` number if the score was not measured."""
 
     @property
     def valid(self) -> bool:
@@ -106,21 +110,23 @@ class Costs(Protocol):
 
     @property
     def perplexity(self) -> float | None:
-        """The perplexity of the right answers' text divided by its unsteered value, or ``None`` if it was not measured."""
+        """The perplexity of the right answers' text under the plan, divided by the perplexity without steering. ``None`` means
+        that the perplexity was not measured."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits on what a plan may cost on dev. ``None`` removes a limit.
+    """The limits on the harm that a plan may do on dev. A limit of ``None`` is not applied.
 
-    For EN and LOC alone, only the limit on perplexity applies: it should be visible that EN alone erases culture, and in
-    combination EN must not.
+    For a plan with only EN or only LOC, only the limit on perplexity applies. The results should show that EN alone erases
+    culture. A combination of EN and LOC must respect both limits.
     """
 
     english_centric: float | None = 0.05
-    """The largest rise of the English-centric rate that is allowed."""
+    """The largest allowed rise of the English-centric rate, as a share of items."""
     perplexity: float | None = 1.25
-    """The largest allowed ratio of the perplexity of the right answers' text to that without steering."""
+    """The largest allowed ratio of the perplexity of the right answers' text under the plan to the perplexity without
+    steering."""
 
     def __post_init__(self) -> None:
         if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
@@ -128,12 +134,12 @@ class Limits:
 
     @property
     def of_text(self) -> "Limits":
-        """Only the limit on perplexity."""
+        """The limits with only the limit on perplexity."""
         return replace(self, english_centric=None)
 
     def allow(self, gains: Costs) -> bool:
         """Returns whether a plan with the changes ``gains`` on dev is within the limits. A plan with a score that is not finite
-        never is."""
+        is never within the limits."""
         rise = math.inf if self.english_centric is None else self.english_centric
         ratio = math.inf if self.perplexity is None or gains.perplexity is None else self.perplexity
         return gains.valid and gains.get("english_centric", 0.0) <= rise and (gains.perplexity or 1.0) <= ratio
@@ -147,12 +153,12 @@ class Layered(Protocol):
         """The number of the model's blocks."""
 
     def layers(self, layers: Sequence[int] | None, /) -> tuple[int, ...]:
-        """Returns block indices that the model has: the given ``layers``, or all of them for ``None``."""
+        """Returns the given ``layers`` if the model has these block indices. ``None`` gives all block indices of the model."""
 
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a study does. The defaults are those of ``steerlens demo``. Every layer is captured and probed."""
+    """The settings of a study. The defaults are the defaults of ``steerlens demo``. A study captures and probes every layer."""
 
     locales: tuple[str, ...] = ("es-ES", "id-ID", "ko-KR")
     """The locales for which vectors are computed and plans are chosen."""
@@ -160,37 +166,39 @@ class StudySettings:
     """The layers that are swept. ``half``: every second layer. ``strided``: six evenly spaced layers. The last layer is always
     included."""
     strengths: tuple[float, ...] = STRENGTHS
-    """The strengths that are swept: factors on the difference of means."""
+    """The strengths that are swept. A strength is a factor on the difference of means."""
     mode: StudyMode = "screened"
     """How sweeps run. ``exact`` runs every cell. ``screened`` runs the few cells that a prediction finds promising. ``halving``
-    runs all cells on a few concepts, then repeatedly the better half on twice as many."""
+    runs all cells on a few concepts, then the better half of the cells on twice as many concepts, and repeats this step."""
     budget: str | None = None
-    """The time limit of a sweep in mode ``halving``, as ``5m`` or ``90s``. By default there is no limit."""
+    """The time limit of a sweep in mode ``halving``, for example ``5m`` or ``90s``. By default there is no limit."""
     train_concepts: int | None = 96
-    """The number of concepts of each kind, drawn from train, that vectors are computed from, or ``None`` for all."""
+    """The number of concepts of each kind that are drawn from train to compute vectors, or ``None`` for all."""
     dev_concepts: int | tuple[int, int] | None = (8, 16)
-    """The number of concepts, drawn from dev, that sweeps and choices run on in every locale: of factual and of cultural ones, or
-    one number for each kind, or ``None`` for all."""
+    """The number of concepts that are drawn from dev for the sweeps and choices in every locale. Give one number for both kinds,
+    or two numbers for factual and cultural concepts, or ``None`` for all."""
     test_concepts: int | tuple[int, int] | None = (48, 96)
-    """The number of concepts, drawn from test, that plans are scored on: of factual and of cultural ones, or one number for each
-    kind, or ``None`` for all."""
+    """The number of concepts that are drawn from test to score plans. Give one number for both kinds, or two numbers for factual
+    and cultural concepts, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
-    """The tokens that are steered. Vectors are read at the last prompt token, so by default they are added there and at all later
-    tokens."""
+    """The tokens that are steered. By default, vectors are read at the last prompt token, and they are added at this token and at
+    all later tokens."""
     positions: Literal["last", "mean"] | int = "last"
-    """Where residuals are read: at the prompt's last token, as the mean over its tokens, or at the token with this index."""
+    """The position at which residuals are read: the prompt's last token, the mean over its tokens, or the token with the given
+    index."""
     controls: bool = False
-    """For every plan on test, also score 20 random directions of its norm and another locale's plan (slow)."""
+    """Whether controls are scored for every plan on test: 20 random directions with the norm of the plan's vector, and another
+    locale's plan. Controls are slow."""
     side_effects: bool = False
-    """Also measure the perplexity, language and repetition of the texts that are written under every plan."""
+    """Whether the perplexity, language and repetition of the texts that are written under every plan are also measured."""
     seed: int = 0
     """The seed of the split, the samples, the folds and the bootstrap."""
     scoring: Scoring = field(default_factory=Scoring)
     """How the answer choices of an item are scored."""
     examples: int = 2
-    """The number of test concepts of each kind and locale whose generated texts are kept, unsteered and steered."""
+    """The number of test concepts of each kind and locale for which the unsteered and steered texts are stored."""
     max_new_tokens: int = 16
-    """The largest number of tokens in an example's text."""
+    """The largest number of tokens in the text of an example."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
@@ -223,7 +231,8 @@ class StudySettings:
             )
 
     def parts(self, items: Items) -> Split:
-        """Returns train, dev and test of ``items``, each with the number of concepts of each kind that is used."""
+        """Returns the train, dev and test parts of ``items``. Each part is reduced to the number of concepts in these
+        settings."""
         split = items.split(seed=self.seed)
         return replace(
             split,
@@ -236,13 +245,14 @@ class StudySettings:
         """Returns the block indices that are swept, in ascending order.
 
         Args:
-            model: the model with these layers.
-            least: the number of layers that are needed; surgical steering adds two vectors at two layers.
+            model: the model whose layers are chosen.
+            least: the smallest number of layers that is allowed. Surgical steering needs two layers, because it adds two vectors
+                at two layers.
 
         Raises:
-            LayerError: the model does not have a layer.
-            SettingsError: ``layers`` is a word other than ``all``, ``half`` and ``strided``, or there are fewer layers than are
-                needed.
+            LayerError: the model does not have one of the layers.
+            SettingsError: ``layers`` is a word other than ``all``, ``half`` and ``strided``, or there are fewer layers than
+                ``least``.
         """
         chosen: Sequence[int] | None = None
         if self.layers in ("half", "strided"):
@@ -253,9 +263,8 @@ class StudySettings:
             raise SettingsError(f"layers {self.layers!r} given: expected 'all', 'half', 'strided' or block indices.")
         layers = model.layers(chosen)
         if len(layers) < least:
-            raise SettingsError(
-                f"layers {layers} given: expected two or more, because surgical steering adds two vectors at two layers."
-            )
+            why = ", because surgical steering adds two vectors at two layers" if least > 1 else ""
+            raise SettingsError(f"layers {layers} given: expected at least {least}{why}.")
         return layers
 
 
@@ -277,34 +286,38 @@ QUICK = StudySettings(
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """A search's grid and budget. The defaults are made for six locales of Gemma 3 270M in twenty minutes on two cores."""
+    """The grid and the budget of a search. With the defaults, a search over six locales with Gemma 3 270M takes about twenty
+    minutes on two cores."""
 
     layers: tuple[int, ...] | None = None
     """The layers that are tried, or ``None`` for all."""
     first_layers: int = 9
-    """The number of layers that are run first. They are evenly spaced and include the last one. Steps from the best layer reach
-    the others."""
+    """The number of layers that are run first. These layers are evenly spaced and include the last layer. Other layers are
+    reached by steps from the best layer."""
     strengths: tuple[float, ...] = STRENGTHS
-    """The strengths that are tried. The first layers are run at the middle strength (of two, at the weaker one)."""
+    """The strengths that are tried. The first layers are run at the middle strength, or at the weaker of two strengths."""
     tokens: tuple[SteeredTokens, ...] = ("last_onward", "all")
-    """The choices of steered tokens that are tried. The first layers are run with the first choice."""
+    """The choices of steered tokens that are tried. The first layers are run with the first choice of tokens."""
     vector_concepts: int | None = 120
-    """The number of concepts of each kind that vectors are computed from, or ``None`` for all."""
+    """The number of concepts of each kind that are used to compute vectors, or ``None`` for all."""
     dev_concepts: int | None = 15
-    """The number of concepts of each kind that a locale's choices are made on, or ``None`` for all. Each cell costs one pass per
-    concept."""
+    """The number of dev concepts of each kind that are used to choose the plans of a locale, or ``None`` for all. Each cell costs
+    one pass per concept."""
     test_concepts: int | None = 50
-    """The number of concepts of each kind that choices are tested on, or ``None`` for all that are given."""
+    """The number of test concepts of each kind that are used to test the choices, or ``None`` for all."""
     singles: int = 4
-    """The number of cells of each vector that are run after the first layers, for each locale and for all locales together."""
+    """The number of cells of each vector that are run after the first layers. The number applies to each locale, and again to all
+    locales together."""
     combinations: int = 12
-    """The number of combinations of both vectors that are run, for each locale and for all locales together."""
+    """The number of combinations of EN and LOC that are run. The number applies to each locale, and again to all locales
+    together."""
     n_folds: int = 3
-    """The number of folds. Each concept is scored under vectors computed from the other folds."""
+    """The number of folds. Each concept is scored under vectors that are computed from the concepts of the other folds."""
     limits: Limits = field(default_factory=Limits)
-    """The limits on what a plan may cost on dev."""
+    """The limits on the harm that a plan may do on dev."""
     positions: Literal["last", "mean"] | int = "last"
-    """Where vectors are read: at the prompt's last token, as the mean over its tokens, or at the token with this index."""
+    """The position at which vectors are read: the prompt's last token, the mean over its tokens, or the token with the given
+    index."""
     scoring: Scoring = field(default_factory=Scoring)
     """How the answer choices of an item are scored."""
     seed: int = 0
@@ -325,8 +338,8 @@ class SearchSettings:
         )
         if not self.strengths or 0 in self.strengths or not self.tokens or min(counts) < 1:
             raise SettingsError(
-                f"{self} given: expected strengths other than 0, at least one choice of tokens, at least two first_layers and "
-                "n_folds, and at least one concept, one of singles and one of combinations."
+                f"{self} given: expected strengths other than 0, at least one choice of tokens, and numbers of at least 2 for "
+                "first_layers and n_folds and of at least 1 for concepts, singles and combinations."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -335,5 +348,6 @@ class SearchSettings:
 
 
 def spaced(layers: Sequence[int], n: int) -> list[int]:
-    """Returns ``n`` of some ``layers``, evenly spaced and including the last one; all if there are fewer."""
+    """Returns ``n`` evenly spaced ``layers`` that include the last layer. If there are fewer than ``n`` layers, returns all of
+    them."""
     return list(layers) if len(layers) <= n else [layers[len(layers) * (k + 1) // n - 1] for k in range(n)]

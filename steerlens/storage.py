@@ -1,4 +1,5 @@
-"""Files in our own formats: safetensors with a JSON header, and text. A file is written completely or not at all."""
+"""Reads and writes files in the formats of steerlens: safetensors with a JSON header, and text. A file is written completely or
+not at all."""
 
 import codecs
 import json
@@ -18,18 +19,18 @@ from steerlens.scratch import remove_abandoned, scratch_folder
 T = TypeVar("T")
 
 _HEADER = "steerlens"
-"""The key of our JSON in the safetensors metadata, which maps strings to strings."""
+"""The key of the steerlens header in the safetensors metadata. The metadata maps strings to strings, and the header is JSON."""
 _FORMAT = 1
 _OF_SYSTEM = re.compile(r"\(os error \d+\)")
-"""The text that Rust puts at the end of an error of the operating system."""
+"""The text at the end of a Rust error that the operating system caused."""
 
 
 @contextmanager
 def readable_errors(path: Path, doing: str) -> Iterator[None]:
     """Turns the operating system's errors about a file (missing, unwritable, disk full) into a ``FileError``.
 
-    safetensors and tokenizers raise such an error as one of their own types, with the system's error number at the end of its
-    text.
+    The libraries safetensors and tokenizers raise an error of the operating system with their own error types. The system's error
+    number is at the end of the message.
     """
     try:
         yield
@@ -42,13 +43,14 @@ def readable_errors(path: Path, doing: str) -> Iterator[None]:
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Lets ``write`` fill a file in a temporary folder, and moves the file to ``path``, so that a reader sees the complete file
-    or none.
+    """Calls ``write`` with the path of a file in a temporary folder, and then moves the file to ``path``. Other processes
+    therefore see the complete file or no file.
 
-    The temporary folder is next to ``path``. Temporary folders that killed writers of the same file left are removed.
+    The temporary folder is in the same folder as ``path``. Old temporary folders for the same file are removed if the processes
+    that made them were killed.
 
     Raises:
-        FileError: the folder cannot be made or written to, or the disk is full. No file is left behind.
+        FileError: the folder cannot be made or written to, or the disk is full. The incomplete file is removed.
     """
     path = Path(path)
     with readable_errors(path, "write"):
@@ -57,7 +59,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
         with scratch_folder(path.parent, path.name) as (folder, mode):
             part = folder / path.name
             write(part)
-            os.chmod(part, mode)  # some libraries make it the owner's alone
+            os.chmod(part, mode)  # some libraries let only the owner read the file
             os.replace(part, path)
     return path
 
@@ -75,21 +77,21 @@ def json_value(text: str | bytes) -> Any:
     """Returns the values of a JSON text. All JSON from other sources is read here.
 
     Args:
-        text: the text; bytes are in UTF-8, with or without a byte order mark.
+        text: the text as a string, or as bytes in UTF-8 with or without a byte order mark.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply or has a number with thousands of digits; an object in it has a key
-            twice, so that one value would be lost; or a text in it is not Unicode, since it contains half a surrogate pair.
+        ValueError: the text is not JSON, is nested too deeply or contains a number with thousands of digits. The error is also
+            raised if an object has a key twice, or if a string contains half a surrogate pair.
     """
     text = text.removeprefix(codecs.BOM_UTF8).decode("utf-8") if isinstance(text, bytes) else text
     try:
         found = json.loads(text, object_pairs_hook=_each_once)
-        if "\\ud" in text or "\\uD" in text:  # half a pair could be written to no file
+        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair cannot be written to a file
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError("the JSON is nested too deeply") from error
     except UnicodeEncodeError as error:
-        raise ValueError(f"a text in it is not Unicode: it contains {error.object[error.start]!a}") from error
+        raise ValueError(f"a text in the JSON is not Unicode, because it contains {error.object[error.start]!a}") from error
     return found
 
 
@@ -105,7 +107,7 @@ def read_json(path: Path, again: str) -> Any:
     """Returns the values of a JSON file.
 
     Args:
-        again: advice on a damaged file.
+        again: a sentence for the error that says what to do about a damaged file.
 
     Raises:
         FileError: the file is missing or damaged.
@@ -144,7 +146,8 @@ def save_tensors(path: str | Path, kind: str, tensors: Mapping[str, Any], header
 
 
 def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors without shared memory, which safetensors refuses: a direction may be used twice."""
+    """Returns the tensors with separate memory, because safetensors refuses shared memory. A direction that is used twice is
+    copied."""
     seen: set[int] = set()
     apart = {}
     for name, tensor in tensors.items():
@@ -155,10 +158,11 @@ def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and header of a file written by ``save_tensors`` with the same ``kind``. ``restored`` makes an object from them.
+    """Returns the tensors and the header of a file that ``save_tensors`` wrote with the same ``kind``. ``restored`` makes an
+    object from the tensors and the header.
 
     Raises:
-        FileError: there is no such file, or it is truncated, not safetensors, not ours, or of another kind.
+        FileError: the file does not exist, is truncated, is not safetensors, was not written by steerlens, or has another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -170,12 +174,12 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
         except SafetensorError as error:
             raise FileError(
-                f"{path} is truncated or not a safetensors file ({error}). Write it again, or copy the whole file."
+                f"{path} is truncated or not a safetensors file ({error}). Write the file again, or copy the whole file."
             ) from error
     try:
         header = json_value(metadata.get(_HEADER, "{}"))
     except ValueError as error:
-        raise FileError(f"{path} has a damaged steerlens header ({error}). Write it again.") from error
+        raise FileError(f"{path} has a damaged steerlens header ({error}). Write the file again.") from error
     if not isinstance(header, dict) or header.get("kind") != kind or header.get("format") != _FORMAT:
         header = header if isinstance(header, dict) else {}
         said = f"a {header.get('kind')!s:.80}, format {header.get('format')!r:.80}"
@@ -185,34 +189,35 @@ def load_tensors(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
 
 
 def under(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors of a file whose names begin with a prefix, by the rest of their names."""
+    """Returns the tensors whose names begin with a prefix. The keys of the result are the names without the prefix."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def tensor_bytes(tensor: Any) -> bytes:
-    """The bytes of a tensor on the CPU, of any number type, for a digest."""
+    """Returns the bytes of a tensor on the CPU, for a digest. The tensor may have any dtype."""
     import torch
 
     return bytes(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
 def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **given: Any) -> T:
-    """The dataclass that a file describes, with its fields checked against their types. All objects from JSON are made here.
+    """Returns the dataclass object that a file describes. The type of every field is checked. All objects from JSON are made by
+    this function.
 
-    Lists become tuples. Dictionaries become dataclasses if the field is one. A field with a default may be missing, since a
-    file may be older than the field.
+    JSON lists become tuples. A dictionary becomes a dataclass object if the field's type is a dataclass. A field with a default
+    may be missing, because an old file may have been written before the field was added.
 
     Args:
-        values: JSON values by field.
-        whose: the file and the place in it, for errors.
-        every: whether no field may be missing.
-        given: fields from other sources, such as tensors.
+        values: the JSON value of each field, by the field's name.
+        whose: a description of the file and the place in the file, for errors.
+        every: whether every field must be present, including fields with a default.
+        given: the values of fields from other sources, such as tensors.
 
     Raises:
-        FileError: a field is missing, unknown or of another type, or the object refuses its fields.
+        FileError: a field is missing, unknown or of another type, or the dataclass does not accept the values.
     """
     if not isinstance(values, Mapping):
-        raise _other_version(f"{whose} contains {values!r:.80}, but fields were expected")
+        raise _other_version(f"{whose} contains {values!r:.80}: expected fields and their values")
     hints, known = get_type_hints(cls), {field.name: field for field in fields(cast(Any, cls))}
     if unknown := [name for name in (*values, *given) if name not in known or (name in values and name in given)]:
         raise _other_version(f"{whose} has unknown fields: {', '.join(map(repr, unknown))}")
@@ -229,7 +234,7 @@ def restored(cls: type[T], values: Any, whose: str, *, every: bool = False, **gi
 
 
 def parsed(value: Any, hint: Any, place: str) -> Any:
-    """A JSON value converted to the declared type of a field.
+    """Returns a JSON value, converted to the declared type of a field.
 
     Raises:
         FileError: the value has another type.
@@ -247,7 +252,7 @@ def parsed(value: Any, hint: Any, place: str) -> Any:
     plain: dict[Any, Any] = {float: (float, int), int: int, str: str, bool: bool, type(None): type(None)}
     kinds = args if origin is UnionType else (hint,)
     right = any(isinstance(value, plain.get(kind, ())) and (kind is bool or not isinstance(value, bool)) for kind in kinds)
-    fits = int in kinds or not isinstance(value, int) or abs(value) < 1 << 1000  # no float holds more
+    fits = int in kinds or not isinstance(value, int) or abs(value) < 1 << 1000  # no float is larger
     if (right and fits) or hint is Any or (origin is Literal and value in args):
         return value
     raise _other_version(f"{place} contains {value!r:.80}: expected {hint.__name__ if isinstance(hint, type) else hint}")
@@ -263,12 +268,12 @@ def is_parsed(value: Any, hint: Any) -> bool:
 
 
 def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
-    """One field, possibly nested, from JSON values whose other fields do not matter.
+    """Returns one field from JSON values. The field may be nested, and the other fields are not checked.
 
     Args:
-        names: the names of the fields, from the outermost inward.
+        names: the names of the nested fields, from the outermost field to the innermost field.
         hint: the type of the field.
-        whose: the file, for errors.
+        whose: a description of the file, for errors.
 
     Raises:
         FileError: the field is missing or has another type.
@@ -283,5 +288,5 @@ def field_of(values: Any, names: Sequence[str], hint: Any, whose: str) -> Any:
 def _other_version(fault: str) -> FileError:
     return FileError(
         f"{fault:.1000}. The file was written by another version of steerlens, or was changed later. Read the file with the "
-        "version that wrote it, or make it again with this version."
+        "version that wrote it, or make the file again with this version."
     )

@@ -1,4 +1,5 @@
-"""The whole chain: from a model and items to separability, sweeps, chosen plans and the plane, with its results on disk."""
+"""Runs the whole chain from a model and items to separability, sweeps, chosen plans and the plane, and stores the results on
+disk."""
 
 import logging
 import platform
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _ALIKE = 10
-"""The smallest number of pairs of concepts matched in form that are probed. With fewer, all train prompts are probed."""
+"""The smallest number of pairs of concepts with matched form that are probed. If there are fewer pairs, all train prompts are
+probed."""
 
 
 def run_study(
@@ -50,16 +52,17 @@ def run_study(
 
     Args:
         model: a model, or a name for ``load``.
-        items: factual and cultural items in English and the locales; the atlas for ``None``.
-        settings: locales, layers, strengths and the rest; the demo's for ``None``.
-        out: a folder into which every result is written as soon as it is ready; finished tasks are stored in its folder
-            ``tasks``.
-        resume: whether finished tasks in ``out`` are reused. If not, they are removed.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        batch_size: the number of prompts or items at once; chosen for the device for ``None``.
+        items: factual and cultural items in English and the locales, or ``None`` for the atlas.
+        settings: the settings of the study, such as locales, layers and strengths, or ``None`` for the settings of ``steerlens
+            demo``.
+        out: a folder. Every result is written to this folder as soon as the result is ready, and finished tasks are stored in its
+            subfolder ``tasks``.
+        resume: whether finished tasks in ``out`` are reused. With ``False``, the finished tasks are removed.
+        executor: the executor that runs the tasks. ``sweep`` takes the same executors.
+        batch_size: the number of prompts or items in a batch. ``None`` chooses the number for the device.
 
     Raises:
-        FileError: the folder cannot be written; this is checked before anything is computed.
+        FileError: the folder cannot be written. The folder is checked before anything is computed.
         UnknownNameError: a locale has no items.
         SettingsError: there are no locales, English is among them, or there are fewer than two layers.
     """
@@ -116,8 +119,8 @@ def run_study(
 def _check_locales(locales: Sequence[str], items: Items) -> None:
     if not locales or ENGLISH in locales:
         raise SettingsError(
-            f"locales {tuple(locales)} given: expected at least one locale, none of them {ENGLISH}, because the other locales "
-            f"are compared with {ENGLISH}."
+            f"locales {tuple(locales)} given: expected one or more locales without {ENGLISH}, because every locale is "
+            f"compared with {ENGLISH}."
         )
     for locale in (ENGLISH, *locales):
         items.of(locale=locale)
@@ -129,8 +132,8 @@ def _prompts(split: Split, locales: Sequence[str]) -> tuple[Prompt, ...]:
 
 
 def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
-    """Returns the prompts of concepts matched in form. They are taken from all of the items, as there are few such pairs, and
-    nothing is chosen by them."""
+    """Returns the prompts of concepts with matched form. The prompts are taken from all items, because there are few such pairs
+    and no plan is chosen from these prompts."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
         log.info("Too few factual and cultural concepts are similar in form, so all train prompts are probed")
@@ -141,7 +144,7 @@ def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
 def _examples(
     model: LensModel, test: Items, plans: dict[str, dict[str, SteeringPlan]], settings: StudySettings, running: Running
 ) -> "pd.DataFrame":
-    """Returns what the model writes for a few test questions, unsteered and under each plan."""
+    """Returns the texts that the model writes for a few test questions, unsteered and under each plan."""
     import pandas as pd
 
     tasks = []

@@ -1,4 +1,4 @@
-"""Result tables: a data frame with a record of how it was made, saved as Parquet."""
+"""Result tables, which are data frames with a record of how they were made. Result tables are saved as Parquet."""
 
 import json
 from collections.abc import Iterable
@@ -18,11 +18,11 @@ _NUMBERS = frozenset({
     *("accuracy", "above", "above_low", "above_high", "null_mean", "null_high", "selectivity", "log_probability", "probability"),
     *("concepts", "pairs", "regret"),
 })  # fmt: skip
-"""Columns that contain only numbers, or are empty, in every table that has them."""
+"""The names of the columns that contain only numbers or are empty, in every table."""
 _TEXTS = frozenset(["locale", "score", "method", "vector", "concept", "kind", "probe", "measure", "tokens"])
-"""Columns that contain only texts, or are empty, in every table that has them."""
+"""The names of the columns that contain only texts or are empty, in every table."""
 _META = b"steerlens"
-"""The key of our JSON in a Parquet file's schema metadata."""
+"""The key under which the metadata of a result table is stored in a Parquet file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,8 @@ class ResultTable:
     frame: "pd.DataFrame"
     """The rows, with the columns named by the class."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """How the table was made, as JSON values: the model's fingerprint, tokens, scoring, digests of items and vectors, versions.
-    Empty for a table that was made by hand."""
+    """A record of how the table was made, as JSON values: the model's fingerprint, tokens, scoring, digests of items and vectors,
+    versions. The record is empty for a table that was made by hand."""
 
     columns: ClassVar[tuple[str, ...]] = ()
     """The columns that every table of the class has."""
@@ -46,7 +46,7 @@ class ResultTable:
         """Returns ``value``, if the ``column`` contains it.
 
         Raises:
-            UnknownNameError: the column does not contain it; the message lists what it contains.
+            UnknownNameError: the column does not contain the value. The message lists the values in the column.
         """
         known = tuple(dict.fromkeys(self.frame[column]))
         if value not in known:
@@ -54,21 +54,22 @@ class ResultTable:
         return value
 
     def check(self, **parts: Any) -> None:
-        """Refuses parts that differ from those that the table was made with. A table without metadata checks nothing.
+        """Raises an error if parts differ from the parts with which the table was made. A table without metadata checks nothing.
 
         Args:
-            parts: the parts that are used with the table, by the names in ``meta``. ``None`` is not compared.
+            parts: the parts that are used with the table, such as the model's fingerprint, by their names in ``meta``. A part
+                that is ``None`` is not compared.
 
         Raises:
-            SettingsError: a part differs; the message names it.
+            SettingsError: a part differs. The message names the part.
         """
         known = {name: value for name, value in parts.items() if value is not None and name in self.meta}
         wrong = [name for name, value in known.items() if _compared(name, value) != _compared(name, self.meta[name])]
         if wrong:
             listed = "; ".join(f"{name}: {_short(self.meta[name])} in the table, {_short(known[name])} given" for name in wrong)
             raise SettingsError(
-                f"this {type(self).__name__} does not fit what is used with it ({listed}). Give what the table was made with, "
-                "or make the table again."
+                f"this {type(self).__name__} was made with other parts than the given ones ({listed}). Give the parts with which "
+                "the table was made, or make the table again."
             )
 
     def save(self, path: str | Path) -> Path:
@@ -109,18 +110,18 @@ class ResultTable:
                 frame, meta = table.to_pandas(), json_value((table.schema.metadata or {}).get(_META, b"{}"))
                 if not isinstance(meta, dict) or not frame.columns.is_unique:
                     raise ValueError("the metadata is not a JSON object, or two columns have the same name")
-            except Exception as error:  # pyarrow and pandas raise whatever the content leads them to
+            except Exception as error:  # pyarrow and pandas can raise any error, depending on the content
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 said = f"{type(error).__name__}: {error!s:.300}"
                 raise FileError(
-                    f"{path} is truncated or is not a Parquet file ({said}). Copy the whole file, or write it again."
+                    f"{path} is truncated or is not a Parquet file ({said}). Copy the whole file, or write the file again."
                 ) from error
         missing = [name for name in cls.columns if name not in frame.columns]
         if missing:
             raise FileError(
-                f"{path} lacks the columns {', '.join(missing)}: expected a table of {cls.__name__}. Give such a table. If "
-                "another version of steerlens wrote this file, read it with that version, or make the table again."
+                f"{path} lacks the columns {', '.join(missing)}: expected a table of {cls.__name__}. If another version "
+                "of steerlens wrote the file, read the file with the version that wrote it, or make the table again."
             )
         if wrong := [f"{name} ({frame[name].dtype})" for name in cls.columns if not _is_of_its_type(frame[name])]:
             raise FileError(
@@ -132,7 +133,7 @@ class ResultTable:
 
 
 def _is_of_its_type(column: "pd.Series[Any]") -> bool:
-    """Returns whether a column contains the type of values that columns with its name contain."""
+    """Returns whether the values of a column have the type that columns with this name must have."""
     import pandas as pd
 
     if column.isna().all() or column.name not in _NUMBERS | _TEXTS:
@@ -143,7 +144,7 @@ def _is_of_its_type(column: "pd.Series[Any]") -> bool:
 
 
 def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """Writes a Markdown table without a final newline. Missing numbers (``None``, NaN) are empty cells.
+    """Returns a Markdown table without a final newline. Missing numbers (``None``, NaN) become empty cells.
 
     Args:
         header: the names of the columns.
@@ -155,7 +156,8 @@ def markdown_table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _compared(name: str, value: Any) -> Any:
-    """Returns the part of a value that is compared, as JSON values: two names for the same weights are the same model."""
+    """Returns the part of a value that is compared, as JSON values. The name of a model is left out, because two names can mean
+    the same weights."""
     found = json.loads(json.dumps(value))
     named = name == "model" and isinstance(found, dict)
     return {key: own for key, own in found.items() if key != "name"} if named else found

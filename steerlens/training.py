@@ -1,4 +1,5 @@
-"""The settings of a training run that all methods of alignment share. Nothing here imports PyTorch, as in ``settings``."""
+"""The settings of a training run that all methods of alignment share. The module does not import PyTorch, so the command line
+starts quickly."""
 
 from dataclasses import dataclass
 
@@ -7,29 +8,30 @@ from steerlens.errors import SettingsError
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How an adapter is trained.
+    """The settings with which an adapter is trained.
 
-    The defaults take some minutes for the embedded model on two cores.
+    With the defaults, training the embedded model takes some minutes on two cores.
     """
 
     steps: int = 150
     """The number of updates of the weights."""
     batch_size: int = 8
-    """The number of examples in a batch. A contrastive loss has one wrong answer for every other example in the batch."""
+    """The number of examples in a batch. In a contrastive loss, every other example in the batch is one wrong answer."""
     accumulate: int = 1
-    """The number of batches whose gradients are averaged for an update. Each batch's loss is a mean over its own tokens."""
+    """The number of batches whose gradients are averaged for one update. The loss of each batch is the mean over the tokens of
+    this batch."""
     learning_rate: float = 2e-4
-    """The largest learning rate of AdamW. It falls linearly to zero."""
+    """The largest learning rate of AdamW. After the warmup, the learning rate falls linearly to zero."""
     warmup: float = 0.05
     """The share of the steps in which the learning rate rises from zero."""
     rank: int = 8
     """The rank of the LoRA adapter (Hu et al., arXiv 2106.09685)."""
     alpha: int = 16
-    """The factor on the adapter's product, which is divided by the rank."""
+    """The scale of the adapter. The product of the adapter's two matrices is multiplied by ``alpha`` and divided by ``rank``."""
     layers: tuple[int, ...] | None = None
     """The blocks that have an adapter, or ``None`` for all."""
     max_tokens: int = 256
-    """The largest number of tokens of a text. Longer texts are left out and counted."""
+    """The largest number of tokens of a text. Longer texts are left out, and their number is reported."""
     checkpoints: int = 5
     """The largest number of checkpoints that are kept, including the last one."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""The finding's tables as Markdown, for its template."""
+"""Writes the finding's tables as Markdown, for the template."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ AXES = ("transfer", "localization")
 
 
 def shown(results: Results) -> dict[str, Any]:
-    """Returns what the template and a model's words are filled with."""
+    """Returns the values that fill the template and the words about a model."""
     depth, cosines, against, plane, controls = map(results.table, ("depth", "cosines", "against", "plane", "controls"))
     size, means = cosines[cosines["measure"] == "cosine"]["value"].abs(), mean_rows(plane)
     steps = {one["method"]: one["steps"] for one in results.json("chosen")}

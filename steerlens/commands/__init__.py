@@ -1,4 +1,4 @@
-"""The functions of the command line's commands. Each turns parsed arguments into the printed text."""
+"""The functions of the commands. Each function takes parsed arguments and returns the text that is printed."""
 
 from steerlens.commands.look import data, models, steer
 from steerlens.commands.serve import serve

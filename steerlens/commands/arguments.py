@@ -1,4 +1,4 @@
-"""Converts arguments of the command line to the library's arguments."""
+"""Converts arguments of the command line to arguments of the library."""
 
 from argparse import Namespace
 from collections.abc import Iterable
@@ -10,25 +10,25 @@ from steerlens.options import value_of
 
 
 def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = True) -> tuple[Items, tuple[str, ...]]:
-    """The items on which a command works, those of the requested locales and of English, and these locales.
+    """Returns the items of the requested locales and of English, and the codes of the requested locales.
 
     Args:
-        args: parsed arguments, with ``items`` and either ``locales`` or ``locale``.
-        kinds: the kinds; every locale must have items of each.
-        english: whether there must be items in English, too.
+        args: the parsed arguments, with ``items`` and either ``locales`` or ``locale``.
+        kinds: the kinds of items that every locale must have.
+        english: whether items in English are also required.
 
     Raises:
         UnknownNameError: the atlas or the file does not have a locale.
-        DataError: a locale has no items of a kind, or there are none in English although they are needed.
-        SettingsError: no locale was requested, and the file does not determine it.
+        DataError: a locale has no items of a kind, or required items in English are missing.
+        SettingsError: no locale was requested, and the file contains several locales or only English.
     """
     own = load_items(args.items) if args.items else None
     codes = _codes(args, own.locales if own else atlas_locales(), from_file=own is not None)
     given = own or atlas(codes)
     if english and ENGLISH not in given.locales:
         raise DataError(
-            f"{given.name} has no items in {ENGLISH}: expected some, because the other locales are compared with {ENGLISH}. "
-            f"Add rows in {ENGLISH}."
+            f"{given.name} has no items in {ENGLISH}: expected some items, because the other locales are compared with "
+            f"{ENGLISH}. Add rows in {ENGLISH}."
         )
     for code in (*((ENGLISH,) if english else ()), *codes):
         held = given.of(locale=code)
@@ -42,12 +42,12 @@ def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = Tru
 
 
 def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[str, ...]:
-    """The codes of the requested locales, or the default locales if none was requested."""
+    """Returns the codes of the requested locales, or of the default locales if no locale was requested."""
     others = tuple(code for code in have if code != ENGLISH)
     if "locale" in args:
         if args.locale is None and from_file and len(others) != 1:
             raise SettingsError(
-                f"{args.items} contains items in {', '.join(have)}: expected a choice of one locale. Choose it with --locale."
+                f"{args.items} contains items in {', '.join(have)}: expected one locale. Choose a locale with --locale."
             )
         return (args.locale or (others[0] if from_file else args.atlas_locale),)
     text = args.locales or ("all" if from_file else args.atlas_locales)
@@ -55,7 +55,7 @@ def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[
 
 
 def model(args: Namespace) -> LensModel:
-    """The requested model. Its licence is shown."""
+    """Loads and returns the requested model. The licence of an embedded model is logged."""
     import logging
 
     if args.model in EMBEDDED:
@@ -66,10 +66,10 @@ def model(args: Namespace) -> LensModel:
 
 
 def _sizes(text: str | None) -> dict[str | int, str | int] | None:
-    """The most memory to use on each device, by its number or name.
+    """Returns the memory limit of each device, by the number or name of the device.
 
     Raises:
-        SettingsError: it is not written in the form ``0=20GiB,cpu=60GiB``.
+        SettingsError: the text does not have the form ``0=20GiB,cpu=60GiB``.
     """
     if text is None:
         return None

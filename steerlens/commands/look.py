@@ -1,4 +1,4 @@
-"""Commands that show something: steer, models, data."""
+"""The commands that show texts and data: steer, models, data."""
 
 import shutil
 from argparse import Namespace
@@ -16,13 +16,13 @@ from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
 
 _ENOUGH = 10
-"""The smallest number of concepts of each kind for which a cross-validated form classifier is informative."""
+"""The smallest number of concepts of each kind with which the classifier of form is trained and cross-validated."""
 _REPEATS = 0.2
-"""A text counts as repeating itself if at least this share of its four-token sequences occurred earlier in it."""
+"""The smallest share of repeated four-token sequences in a text that is reported as repetition."""
 
 
 def steer(args: Namespace) -> str:
-    """Returns the continuations before and after steering side by side, with a warning if the steered texts repeat
+    """Returns the continuations before and after steering, side by side. A warning follows if the steered texts repeat
     themselves."""
     plan = SteeringPlan.load(args.plan)
     model = arguments.model(args)
@@ -36,7 +36,8 @@ def steer(args: Namespace) -> str:
 
 
 def _repeats(model: LensModel, before: list[str], after: list[str]) -> list[str]:
-    """Returns a warning if the steered texts repeat themselves, and do so more than the unsteered ones; otherwise nothing."""
+    """Returns a list with a warning if the steered texts repeat themselves more than the unsteered texts, and an empty list
+    otherwise."""
     unsteered, steered = (
         sum(repeated(model.tokenizer.ids(text)) for text in texts if text) / len(texts) for texts in (before, after)
     )
@@ -45,7 +46,7 @@ def _repeats(model: LensModel, before: list[str], after: list[str]) -> list[str]
     return [
         f"Warning: the steered text repeats itself ({steered:.0%} of its four-token sequences occurred earlier in it, "
         f"{unsteered:.0%} "
-        f"in the unsteered text). The plan is too strong for this prompt: try a weaker one."
+        f"in the unsteered text). The plan is too strong for this prompt. Try a weaker plan."
     ]
 
 
@@ -61,9 +62,9 @@ def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arg
     """Returns a table of the embedded models."""
     lines = [f"Cache: {cache_folder()}", ""]
     for model in EMBEDDED.values():
-        state = "converted, in the cache" if is_converted(model) else "converted at its first use, which takes about a minute"
+        state = "converted, in the cache" if is_converted(model) else "converted at the first use, which takes about a minute"
         lines.append(f"{model.name}\n  {model.description}\n  licence: {model.licence}\n  package: {model.package}\n  {state}")
-    lines.append("\nAny other model works, too: give a Hugging Face id, a folder in its layout, or a .gguf file.")
+    lines.append("\nOther models also work: give a Hugging Face id, a folder in the Hugging Face layout, or a .gguf file.")
     return "\n".join(lines)
 
 
@@ -91,7 +92,7 @@ def _of_topic(items: Items, topic: str) -> Items:
 
 
 def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every action takes the arguments)
-    """Concepts by locale and kind, and by topic and source."""
+    """Returns the numbers of concepts by locale and kind, and by topic and source."""
     import pandas as pd
 
     frame = pd.DataFrame([(i.locale, i.kind, i.topic, i.source.split(" ")[0].rstrip(","), i.concept) for i in items])
@@ -104,29 +105,31 @@ def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every actio
 
 
 def _asked(items: Items, code: str) -> int:
-    """The number of items of a locale whose answer was asked in a survey."""
+    """Returns the number of items of a locale whose question was asked in a survey."""
     return sum(item.evidence is not None for item in items.of(locale=code))
 
 
 def _shown(items: Items, args: Namespace) -> str:
-    """Some items, spread over all items, each with its choices and its source."""
+    """Returns a description of some items, which are evenly spread over all items. Each item is shown with its choices and its
+    source."""
     step = max(1, len(items) // max(1, args.n))
     return "\n\n".join(_described(item) for item in list(items)[::step][: args.n])
 
 
 def _checked(items: Items, args: Namespace) -> str:
-    """Raises every problem as one error, or returns how well form alone distinguishes the two kinds."""
+    """Raises one error that lists all problems. Without problems, returns how well form alone distinguishes factual and cultural
+    prompts."""
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
-        raise DataError(f"{len(problems)} problems in {items.name}. Correct them:\n{listing}")
+        raise DataError(f"{len(problems)} problems in {items.name}. Correct these problems:\n{listing}")
     said = f"No problems in {len(items)} items of {len(items.locales)} locales."
     if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
         return f"{said} There are too few concepts of one kind to measure how well form distinguishes the kinds."
     columns = ["locale", "auroc", "length_factual", "length_cultural", "concepts"]
     whole, pairs = form_separability(items).frame[columns].round(2), matched(items)
     if len(pairs.concepts) < 2 * _ENOUGH:
-        alike = f"{len(pairs.concepts) // 2} pairs of concepts are alike in form. These are too few to say more."
+        alike = f"{len(pairs.concepts) // 2} pairs of concepts are alike in form, which are too few for a measurement."
     else:
         table = form_separability(pairs).frame[columns].round(2)
         alike = f"Pairs matched in form (sl.probing.matched):\n{table.to_string(index=False)}"
@@ -155,7 +158,7 @@ def _described(item: Item) -> str:
 
 
 def side_by_side(left_title: str, left: str, right_title: str, right: str, width: int | None = None) -> str:
-    """Two texts in two columns as wide as the terminal allows."""
+    """Returns two texts in two columns that fill the width of the terminal."""
     total = width or shutil.get_terminal_size((100, 24)).columns
     column = max(16, (total - 3) // 2)
     columns = [
@@ -167,5 +170,6 @@ def side_by_side(left_title: str, left: str, right_title: str, right: str, width
 
 
 def _wrap(text: str, places: int) -> list[str]:
-    """Lines no wider than a column, counting a Chinese or Korean character as two places."""
+    """Returns the lines of a text that is wrapped to the width of a column. A Chinese or Korean character counts as two
+    places."""
     return [line for paragraph in text.split("\n") for line in wrap(paragraph, places) or [""]]

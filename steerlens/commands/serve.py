@@ -1,4 +1,4 @@
-"""The command that starts a server: serve."""
+"""The command serve, which starts a server."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -8,7 +8,7 @@ from steerlens.steering import SteeringPlan
 
 
 def serve(args: Namespace) -> str:
-    """Runs an OpenAI-compatible server whose requests choose a plan by name, until it is interrupted."""
+    """Runs an OpenAI-compatible server whose requests choose a plan by name. The server runs until the program is interrupted."""
     from steerlens.vllm.loading import check_installed, unloaded
     from steerlens.vllm.server import serve as run
 

@@ -1,4 +1,4 @@
-"""Commands that run a model over many items: demo, probe, sweep, search, align, plane."""
+"""The commands that run a model on many items: demo, probe, sweep, search, align, plane."""
 
 import shlex
 from argparse import Namespace
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _KINDS: dict[str, Kind] = {"EN": "factual", "LOC": "cultural"}
-"""The kind of items that each vector is computed from."""
+"""The kind of items from which each vector is computed."""
 _ENDS = 5
-"""The number of first and of last loss values that are averaged."""
+"""The number of loss values at the beginning and at the end of a training run that are averaged."""
 
 
 def demo(args: Namespace) -> str:
-    """Runs the whole chain. Returns the table, the chosen plans, the findings and the report's path."""
+    """Runs the whole chain. Returns the table of results, the chosen plans, the findings and the path of the report."""
     items, locales = arguments.items(args)
     settings = settings_of(StudySettings, args, locales=locales)
     Folder.ready(args.out)
@@ -51,7 +51,7 @@ def demo(args: Namespace) -> str:
 
 
 def probe(args: Namespace) -> str:
-    """Measures the separability by layer of the items' prompts, for concepts matched in form."""
+    """Measures at each layer how separable factual and cultural prompts are, for pairs of concepts with matched form."""
     folder = Folder.ready(args.out)
     items, locales = arguments.items(args)
     settings = settings_of(StudySettings, args, locales=locales)
@@ -98,7 +98,7 @@ def sweep(args: Namespace) -> str:
 
 
 def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
-    """One score's grid, with predicted cells marked, and its figure."""
+    """Returns the grid of one score as text, with marks at predicted cells, and the path of its figure."""
     cells = table.cells(score)
     texts = cells.assign(text=[f"{c.change:+.3f}{'' if c.exact else '~'}" for c in cells.itertuples()])
     grid = texts.pivot(index="layer", columns="strength", values="text").fillna("")
@@ -109,7 +109,7 @@ def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
 
 
 def search(args: Namespace) -> str:
-    """Chooses plans on train and dev. Returns the choices, and their results on test."""
+    """Chooses plans on train and dev. Returns the choices and their results on test."""
     folder = Folder.ready(args.out)
     items, locales = arguments.items(args)
     settings = settings_of(SearchSettings, args)
@@ -145,20 +145,21 @@ def align(args: Namespace) -> str:
     return (
         f"{made.card.method} of {', '.join(locales)}: {settings.steps} steps in {made.card.seconds:.0f} seconds. Each part of "
         f"the loss, as the mean of the first and of the last {_ENDS} values:\n{seen}\n\nAdapter: "
-        f"{made.folder.resolve()}\n{figure}\n\nTo place it on the plane: "
+        f"{made.folder.resolve()}\n{figure}\n\nTo place the adapter on the plane: "
         f"{shlex.join(_placing(args, locales[0], made.card.method))}"
     )
 
 
 def _placing(args: Namespace, locale: str, name: str) -> list[str]:
-    """The command that tests an adapter on items on which it was not trained: the same items, split by the same seed."""
+    """Returns the command that places an adapter on the plane. The command uses the same items and seed, so the adapter is tested
+    on items on which it was not trained."""
     given = {"model": args.model, "device": args.device, "dtype": args.dtype, "items": args.items, "seed": args.seed}
     own = [text for option, value in given.items() if value is not None for text in (f"--{option}", str(value))]
     return ["steerlens", "plane", *own, "--locale", locale, "--adapter", f"{name}={args.out}"]
 
 
 def plane(args: Namespace) -> str:
-    """Measures saved plans and adapters on the test part of the atlas."""
+    """Places saved plans and adapters on the plane, measured on the test part of the items."""
     plans, adapters = named("plan", args.plan), named("adapter", args.adapter)
     if not plans and not adapters:
         raise SettingsError("no methods given: expected at least one --plan NAME=FILE or --adapter NAME=FOLDER.")
@@ -179,11 +180,11 @@ def plane(args: Namespace) -> str:
 
 
 def named(what: str, given: list[str]) -> dict[str, str]:
-    """Returns the value of each name of an option that may be given several times.
+    """Returns the values of an option that may be given several times, by name.
 
     Args:
-        what: the option.
-        given: its values, each as NAME=FILE.
+        what: the name of the option.
+        given: the values of the option, each in the form NAME=FILE.
 
     Raises:
         SettingsError: a value has no name, or a name is given twice.
@@ -197,7 +198,8 @@ def named(what: str, given: list[str]) -> dict[str, str]:
 
 
 def _adapter(folder: str) -> Method:
-    """The adapter in a folder. An adapter made by ``align`` is used only on the model on which it was trained."""
+    """Returns the adapter in a folder as a method. An adapter that ``align`` made is used only on the model on which it was
+    trained."""
     from steerlens.alignment import CARD, Aligned
 
     path = Path(folder).expanduser()
@@ -211,5 +213,5 @@ def _adapter(folder: str) -> Method:
 
 
 def _write(figure: "Figure", path: Path) -> str:
-    """Writes a figure as HTML that opens offline."""
+    """Writes a figure as HTML that can be opened without a network, and returns a line with its path."""
     return f"Figure: {figure.save(path).resolve()}"

@@ -1,4 +1,4 @@
-"""The requirements on items that are used for claims: finds every problem of every item, in one list."""
+"""Checks the requirements on items that are used for claims. All problems of all items are returned in one list."""
 
 import re
 from collections import Counter
@@ -12,15 +12,15 @@ from steerlens.data.rows import same_text
 from steerlens.data.scripts import foreign, own_letters
 
 _TOLERANCE = 4.0
-"""The number of standard deviations by which an answer position may differ from an even share. Chance exceeds it once in
-15,000."""
+"""The number of standard deviations by which the count of an answer position may differ from an even share. A larger difference
+occurs by chance once in 15,000 cases."""
 _UNSPACED = ("Hans", "Hant", "Jpan", "Hang", "Thai", "Khmr")
-"""Scripts in which words are written without spaces between them, or together with their particles."""
+"""The ISO 15924 codes of scripts in which words are written without spaces, or together with their particles."""
 _SENTENCE = 5
-"""The number of letters of the locale's script from which a question counts as written in it, even if a long name in Latin
-letters has more."""
+"""The smallest number of letters in the locale's script. A question with this many letters counts as written in the script, even
+if a long name in Latin letters has more letters."""
 _ENOUGH = 5
-"""The number of answers expected at a position from which this measure is valid."""
+"""The smallest expected number of answers at a position. With fewer answers, positions are not checked."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,35 @@ class Problem:
     locale: str
     """The code of the locale."""
     concept: str
-    """The concept's id; empty if the problem concerns a whole locale."""
+    """The concept's id, or an empty text if the problem concerns all items of a locale."""
     what: str
-    """What is wrong, in words."""
+    """A description of the problem."""
 
     def __str__(self) -> str:
         return f"{self.locale} {self.concept}: {self.what}" if self.concept else f"{self.locale}: {self.what}"
 
 
 def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
-    """Returns every problem of the items, or an empty list if there is none.
+    """Returns all problems of the items, or an empty list if there are no problems.
 
-    Problems of an item: it has too few choices, or two that are the same; its prompt contains its answer as a word; a text is in
-    another script than the locale's; an implicit prompt names a country, a people, a language or a capital (as far as the locale
-    lists them); an explicit prompt does not name its country. Problems of several items: a prompt repeats; a wrong choice is the
-    answer of another concept with the same question; a concept is missing in a locale which has other concepts of its kind, and
-    no locale shares its answer; answers of the letter format prefer a position.
+    The function finds these problems of one item:
+
+    - The item has too few choices, or two equal choices.
+    - The prompt contains the answer as a word.
+    - A text is not written in the script of the locale.
+    - An implicit prompt names a country, a people, a language or a capital that the locale lists.
+    - An explicit prompt does not name its country.
+
+    The function finds these problems of several items:
+
+    - Two concepts have the same prompt.
+    - A wrong choice is the answer of another concept with the same question.
+    - A concept is missing in a locale that has other concepts of the same kind, and no locale shares the answer.
+    - The letter format lists the right answers at one position more often or less often than chance explains.
 
     Args:
-        items: the items to check, from one locale or several.
-        least_choices: the number of different choices that an item should have; every item of the atlas has three or more.
+        items: the items to check, from one locale or several locales.
+        least_choices: the smallest number of different choices of an item. Every item of the atlas has three or more choices.
     """
     problems = [
         Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale), least_choices)
@@ -73,13 +82,14 @@ def _wrong(item: Item, place: Locale, least: int) -> Iterator[str]:
 
 
 def _stands_in(answer: str, text: str, script: str) -> bool:
-    """Whether a text contains an answer; as a separate word if the script has spaces between words."""
+    """Returns whether a text contains an answer. If the script has spaces between words, the answer must be a separate word."""
     word = re.escape(same_text(answer))
     return bool(re.search(word if script in _UNSPACED else rf"(?<!\w){word}(?!\w)", same_text(text)))
 
 
 def _named(item: Item, place: Locale) -> Iterator[str]:
-    """Yields names that an implicit prompt or a choice gives away, and names that an explicit prompt lacks."""
+    """Yields a problem for each name that an implicit prompt or a choice must not contain, and for each explicit prompt without
+    its country."""
     hidden = "|".join(filter(None, (place.names, place.capitals)))
     if hidden and (found := re.search(hidden, item.question)):
         yield f"the implicit question {item.question!r} names {found.group()!r}"
@@ -114,7 +124,8 @@ def _repeats(items: Items) -> Iterator[Problem]:
 
 
 def _missing(items: Items) -> Iterator[Problem]:
-    """Yields concepts without a translation. A cultural concept may be missing in locales that share an answer."""
+    """Yields a problem for each concept without a translation. A cultural concept may be missing in locales that share an
+    answer."""
     shared = {(item.concept, code) for item in items for owners in item.owners if len(owners) > 1 for code in owners}
     have = {(item.concept, item.locale) for item in items}
     kinds = {item.concept: item.kind for item in items}
@@ -126,7 +137,8 @@ def _missing(items: Items) -> Iterator[Problem]:
 
 
 def _unbalanced(items: Items) -> Iterator[Problem]:
-    """Yields positions at which the letter format lists the answer more or less often than chance explains."""
+    """Yields a problem for each position at which the letter format lists the answer more often or less often than chance
+    explains."""
     for code in items.locales:
         for kind in KINDS:
             part = list(items.of(locale=code, kind=kind))

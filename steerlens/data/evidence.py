@@ -1,4 +1,4 @@
-"""Survey results on the atlas's cultural answers: people's votes, joined to the concepts by a table of ids."""
+"""Adds survey results to the atlas's cultural items. A table of ids joins people's votes to the concepts."""
 
 import json
 from dataclasses import replace
@@ -10,11 +10,12 @@ from steerlens.data.items import Evidence, Items
 from steerlens.data.splits import group_of
 
 VOTES = "votes.json"
-"""Votes by concept and locale, counted by ``python -m steerlens.data.grounded.votes`` from the surveys' files."""
+"""The name of the file with the votes by concept and locale. ``python -m steerlens.data.grounded.votes`` counts the votes in the
+surveys' files."""
 
 
 def with_evidence(items: Items) -> Items:
-    """Returns the atlas's items with the votes for their answers, if there was a survey."""
+    """Returns the atlas's items with the votes for their answers. Items without a survey are unchanged."""
     return replace(
         items,
         items=tuple(
@@ -30,6 +31,6 @@ def _evidence(concept: str, locale: str) -> Evidence | None:
 
 @cache
 def _votes() -> dict[str, dict[str, dict[str, Any]]]:
-    """The table of votes; empty if the package has none."""
+    """Returns the table of votes, or an empty table if the package has no votes."""
     file = resources.files("steerlens.data").joinpath("atlas", VOTES)
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""Items from files: the user's own JSON Lines and CSV, and the atlas that is part of steerlens."""
+"""Reads items from files: the user's own JSON Lines and CSV files, and the atlas, which is part of steerlens."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
@@ -16,37 +16,42 @@ from steerlens.errors import DataError, FileError, UnknownNameError
 
 _ANSWER_COLUMN = "answer:"
 _COLUMNS = ("concept", "kind", "locale")
-"""Columns that every CSV file has, in addition to ``question`` or ``templates``. The others depend on its kinds."""
+"""The columns that every CSV file has, in addition to ``question`` or ``templates``. Other columns depend on the kinds of its
+items."""
 _LISTS, _NUMBERS = ("choices", "wordings", "templates", "tags"), ("difficulty", "popularity")
-"""Columns whose cells are lists, separated by ``|``, and columns whose cells are numbers."""
+"""The columns whose cells are lists separated by ``|``, and the columns whose cells are numbers."""
 
 
 def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> Items:
-    """Reads your own items from JSON Lines (``.jsonl``) or CSV (``.csv``), with one concept in one locale per row.
+    """Reads your own items from JSON Lines (``.jsonl``) or CSV (``.csv``). Each row is one concept in one locale.
 
     Every row has the fields ``concept``, ``kind`` (factual or cultural), ``locale``, ``question``, and optionally ``topic``. A
-    factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is exactly one of them. A cultural row has
-    ``answers``, one text per locale including its own (in CSV one column ``answer:es-ES`` per locale), and ``explicit``, the
-    question that names its country. Without ``explicit`` there is no LOC pair.
+    factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is exactly one of the choices. A cultural row
+    has ``answers``, with one text for each locale including the locale of the row. CSV has one column for each locale, for
+    example ``answer:es-ES``. A cultural row also has ``explicit``, the question that names the country. Without ``explicit``, the
+    row gives no LOC pair.
 
-    A choice or answer may be a list of equally correct names (in a CSV column ``answer:`` separated by ``|``): the first is
-    shown, and the name with the best score counts. A factual row may have ``wordings``, further questions about the same fact.
-    A cultural row may have ``templates`` in place of ``question`` and ``explicit``: a list of questions with a slot for the
-    country (``¿Qué se desayuna {in}?``, see ``steerlens.data.naming``). Both kinds may have ``cloze``, a statement that ends
-    before its answer, ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).
+    A choice or answer may be a list of equally correct names (in a CSV column ``answer:``, names are separated by ``|``). The
+    first name is shown, and the name with the best score counts. A factual row may have ``wordings``, a list of more questions
+    about the same fact. A cultural row may have ``templates`` instead of ``question`` and ``explicit``. ``templates`` is a list
+    of questions with a slot for the country, such as ``¿Qué se desayuna {in}?`` (see ``steerlens.data.naming``). All rows may
+    have ``cloze`` (a statement that ends before its answer), ``tags``, ``difficulty`` (1 to 3) and ``popularity`` (a number).
 
-    The file is read line by line, and only the items are kept in memory. Rows that look doubtful but can be used, such as a
-    question in a script other than its locale's, are counted in the ``notes`` of the items and logged.
+    The file is read line by line, and only the items are kept in memory. Some rows look wrong but can be used, for example a
+    question in another script than the script of its locale. The number of these rows is logged and stored in the ``notes`` of
+    the items.
 
     Args:
-        path: the file, in UTF-8. Its ending decides the format.
-        wordings: the number of questions of a concept that are read. Each is an item, whose concept's id ends in ``#2`` and so
-            on; splits, folds and intervals count them as one concept.
-        cloze: whether the statement to be completed is also read, as an item whose concept's id ends in ``#cloze``.
+        path: the file, in UTF-8. The ending of its name decides the format.
+        wordings: the number of questions of a concept that are read. Each question becomes one item. From the second question on,
+            the concept's id ends in ``#2``, ``#3`` and so on. Splits, folds and intervals count all questions of a concept as one
+            concept.
+        cloze: whether the statement in ``cloze`` is also read. The statement becomes an item, and its concept's id ends in
+            ``#cloze``.
 
     Raises:
-        FileError: there is no such file, it has another ending, or it is not UTF-8.
-        DataError: rows are bad; each is named with file, line, field, the value given and the value expected.
+        FileError: the file does not exist, its name has another ending, or it is not UTF-8.
+        DataError: rows contain errors. The message gives the file, line, field, given value and expected value of each error.
     """
     path = Path(path)
     readers = {".jsonl": _jsonl, ".csv": _csv}
@@ -67,28 +72,31 @@ def atlas(
     cloze: bool = False,
     min_votes: int = 0,
 ) -> Items:
-    """Returns the built-in atlas: factual and cultural concepts, made from open data or written by hand, each in every locale.
+    """Returns the items of the built-in atlas: factual and cultural concepts in every locale, made from open data or written by
+    hand.
 
     Args:
-        locales: the requested locales, or one. ``all`` and ``None`` take the seven locales that have an answer in each other's
-            items (``atlas_locales()``). ``further_locales()`` must be named, as in ``["es-ES", "es-MX"]``. English is always
-            included, because EN pairs need it.
-        topics: the topics that are kept, such as ``food``; all for ``None``.
-        sources: only items whose source begins with one of these are kept, such as ``written`` or ``CLDR``; all for ``None``.
-        shared: also keeps a cultural item if its answer is the same as the English locale's. Such an item cannot distinguish
-            local from English-centric answers, so it is left out by default; ``notes`` contains the number of these items.
-        wordings: the number of questions of a concept, 1 to 3. Each is an item, whose concept's id ends in ``#2`` or ``#3``;
-            splits, folds and intervals count them as one concept.
-        cloze: whether the statement to be completed is included, as an item whose concept's id ends in ``#cloze``.
-        min_votes: keeps only cultural items whose answer at least this many people gave in a survey (``item.evidence``). Most
-            items were not in a survey; 0 keeps all.
+        locales: one locale or several locales. ``all`` and ``None`` take the locales of ``atlas_locales()``. Every locale of
+            ``atlas_locales()`` has an answer in the items of the other locales. The locales of ``further_locales()`` must be
+            named, for example ``["es-ES", "es-MX"]``. English is always included, because EN pairs need English prompts.
+        topics: the topics that are kept, such as ``food``. ``None`` keeps all topics.
+        sources: the beginnings of the sources that are kept, such as ``written`` or ``CLDR``. ``None`` keeps all sources.
+        shared: whether cultural items are kept if their answer is the same as the English locale's answer. An item with a shared
+            answer cannot distinguish local from English-centric answers, so it is left out by default. ``notes`` contains the
+            number of items that are left out.
+        wordings: the number of questions of a concept, 1 to 3. Each question becomes one item, and the concept's id of the second
+            and third item ends in ``#2`` and ``#3``. Splits, folds and intervals count all questions of a concept as one concept.
+        cloze: whether a statement that ends before its answer is included. The statement becomes an item, and its concept's id
+            ends in ``#cloze``.
+        min_votes: the smallest number of people who gave the answer of a cultural item in a survey (``item.evidence``). Cultural
+            items with fewer votes are left out. Most items were not in a survey, and 0 keeps all items.
 
     Raises:
-        UnknownNameError: the atlas does not have a locale, topic or source; the error offers the nearest names.
+        UnknownNameError: the atlas does not have a locale, topic or source. The message gives the most similar names.
         DataError: fewer than one wording is requested.
     """
     asked = atlas_locales() if locales is None or locales == "all" else (locales,) if isinstance(locales, str) else tuple(locales)
-    reader = RowReader(warn=False, wordings=_wordings(wordings), cloze=cloze)  # the atlas has checks of its own
+    reader = RowReader(warn=False, wordings=_wordings(wordings), cloze=cloze)  # the atlas has its own checks
     for code in dict.fromkeys((ENGLISH, *asked)):
         base = locale(code).like
         change = further_rows(code) if base else None
@@ -122,12 +130,12 @@ def _votes(item: Item) -> int:
 
 def _wordings(given: int) -> int:
     if given < 1:
-        raise DataError(f"{given} wordings given: expected at least one.")
+        raise DataError(f"{given} wordings given: expected at least one wording.")
     return given
 
 
 def _jsonl(reader: RowReader, name: str, lines: Iterable[str], change: Callable[[Row], Row | None] | None = None) -> None:
-    """Reads the rows after ``change`` was applied to each. If it returns ``None``, the row is left out."""
+    """Reads the rows after ``change`` was applied to each row. A row is left out if ``change`` returns ``None``."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -171,7 +179,8 @@ def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def _number(cell: str) -> float | str:
-    """The cell as a number, or the unchanged cell, which the reader then refuses."""
+    """Returns the cell as a number. If the cell is not a number, returns the unchanged cell, and the reader then reports an
+    error."""
     try:
         number = float(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A further country within a language of the atlas: the rows of that language, with the country's own answers and words."""
+"""Makes the rows of a further country from the rows of a language of the atlas, with the country's own answers and words."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,21 +17,21 @@ _TEXTS, _LISTS = ("question", "cloze", "answer"), ("wordings", "templates", "cho
 
 @dataclass(frozen=True)
 class Own:
-    """The answers and words that only this country has, from ``own.json``."""
+    """The answers and words of a country, from its file ``own.json``."""
 
     answers: Mapping[str, str | list[str]]
-    """The answers by concept. A cultural concept that is not among them is left out."""
+    """The country's answers by concept. A cultural concept without an answer is left out."""
     words: Mapping[str, str] = field(default_factory=dict)
-    """Words of the language that the country writes differently, such as ``color``: ``colour``."""
+    """The words that the country writes differently, for example ``color``: ``colour``."""
     wordings: Mapping[str, Row] = field(default_factory=dict)
-    """The ``templates`` and ``cloze`` form of a concept, by concept, if replacing words is not enough."""
+    """The fields ``templates`` and ``cloze`` of a row, by concept, for rows in which replacing words is not enough."""
 
 
 def _own(code: str) -> Own:
-    """The answers and words of a further locale.
+    """Returns the answers and words of a further locale.
 
     Raises:
-        FileError: there is no ``own.json``, or it is not JSON.
+        FileError: the file ``own.json`` does not exist or is not JSON.
         DataError: the file lacks answers, or has other fields.
     """
     file = atlas_folder(code).joinpath(_FILE)
@@ -43,7 +43,7 @@ def _own(code: str) -> Own:
     if not isinstance(given, dict) or "answers" not in given or not given.keys() <= known.keys():
         said = f"the fields {', '.join(given)}" if isinstance(given, dict) else f"a {type(given).__name__}"
         raise DataError(
-            f"{file} contains {said:.200}. Expected an object with the field answers, and if needed words and wordings."
+            f"{file} contains {said:.200}. Expected an object with the field answers and optionally words and wordings."
         )
     for name, value in given.items():
         if not is_parsed(value, known[name]):
@@ -52,17 +52,16 @@ def _own(code: str) -> Own:
 
 
 def further_rows(code: str) -> Callable[[Row], Row | None]:
-    """Returns a function that turns a row of the language into a row of the country. It returns ``None`` for a concept without
-    an answer for the country.
+    """Returns a function that turns a row of the language into a row of the country. The function returns ``None`` for a concept
+    to which the country has no answer.
 
-    Other countries' answers keep only their first names, as the other names of a neighbour's answer are often used in the
-    country too.
+    An answer of another country keeps only its first name, because its further names are often also used in the country.
 
     Args:
         code: a further locale that is ``like`` a locale of the atlas.
 
     Raises:
-        FileError: it has no ``own.json``, or the file is not JSON.
+        FileError: the locale has no ``own.json``, or the file is not JSON.
         DataError: the file lacks answers, or has other fields.
     """
     own = _own(code)
@@ -71,7 +70,7 @@ def further_rows(code: str) -> Callable[[Row], Row | None]:
     )
 
     def said(text: Any) -> Any:
-        if isinstance(text, list):  # names that are equally right
+        if isinstance(text, list):  # names that are equally correct
             return list(map(said, text))
         return word.sub(lambda found: own.words[found[1]], text) if word else text
 
@@ -79,7 +78,7 @@ def further_rows(code: str) -> Callable[[Row], Row | None]:
         try:
             return own_row(row)
         except (KeyError, TypeError, AttributeError, IndexError):
-            return {**row, "locale": code}  # not of the form of a row: the reader says why
+            return {**row, "locale": code}  # the row has another form, and the reader reports the error
 
     def own_row(row: Row) -> Row | None:
         cultural = row["kind"] == "cultural"

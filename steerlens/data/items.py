@@ -1,7 +1,7 @@
-"""Items, the prompts made from them, and splits by concept.
+"""Items, the prompts that are made from items, and splits by concept.
 
-An item is one concept in one locale. Splits, folds and resamples divide concepts, not items, so that no concept is seen in one
-locale and tested in another.
+An item is one concept in one locale. Splits, folds and resamples divide concepts, not items, so no concept is trained on in one
+locale and tested in another locale.
 """
 
 import hashlib
@@ -37,55 +37,58 @@ class Evidence:
     votes: int
     """The number of people who gave the item's answer, under any of its names."""
     annotators: int
-    """The number of all answers. A person who gave several answers counts several times."""
+    """The number of answers that all people gave. A person who gave several answers counts several times."""
     most: int = 0
     """The number of people who gave the most frequent answer."""
 
 
-@dataclass(frozen=True, slots=True)  # millions of them are held at once
+@dataclass(frozen=True, slots=True)  # memory may contain millions of items
 class Item:
     """A concept that is asked in one locale, with its choices. Prompts, pairs and scores are made from items."""
 
     concept: str
-    """The concept's id, the same in every locale."""
+    """The concept's id, which is the same in every locale."""
     kind: Kind
-    """``factual`` or ``cultural``."""
+    """The kind of the item, ``factual`` or ``cultural``."""
     locale: str
     """The code of the locale."""
     question: str
-    """The question; for a cultural item without its country (implicit)."""
+    """The question. The question of a cultural item does not name the country (implicit)."""
     choices: tuple[str, ...]
-    """The answer choices, ``[choice]``."""
+    """The texts of the answer choices, ``[choice]``."""
     answer: int
-    """The index into ``choices`` of the right answer, or of the locale's own answer."""
+    """The index in ``choices`` of the right answer of a factual item, or of the locale's own answer to a cultural item."""
     explicit: str = ""
-    """A cultural question that names its country; empty for a factual item."""
+    """The question of a cultural item with the country's name. The text is empty for a factual item."""
     owners: tuple[tuple[str, ...], ...] = ()
-    """The locales whose answer each choice of a cultural item is; empty for a factual item."""
+    """The owners of each choice of a cultural item, ``[choice]``: the locales whose answer the choice is. The tuple is empty for
+    a factual item."""
     topic: str = ""
-    """The topic, such as ``food``; empty if the item has none."""
+    """The topic of the item, such as ``food``, or an empty text for an item without a topic."""
     relation: str = ""
     """The relation that a generated item asks about, for example ``capital``. Whole relations can be held out."""
     source: str = ""
-    """The source of question and answer: ``written``, or a package with its version and key."""
+    """The source of the question and the answer: ``written``, or a package with its version and key."""
     tags: tuple[str, ...] = ()
-    """Labels of the item's data set, for example ``CS`` (culturally sensitive) in Global-MMLU."""
+    """The labels from the item's data set, for example ``CS`` (culturally sensitive) in Global-MMLU."""
     aliases: tuple[tuple[str, ...], ...] = ()
-    """Other correct names of each choice, ``[choice]``; empty if no choice has any."""
+    """The other correct names of each choice, ``[choice]``. The tuple is empty if no choice has another name."""
     template: str = ""
-    """A cultural question with a slot for its country, for example ``¿Qué se desayuna {in}?``; empty if the item has none."""
+    """A cultural question with a slot for the country, for example ``¿Qué se desayuna {in}?``, or an empty text."""
     cloze: bool = False
-    """Whether the question is a statement that ends before its answer. It then needs no word for "Question" or "Answer"."""
+    """Whether the question is a statement that ends before its answer. The prompt of a statement has no word for "Question" or
+    "Answer"."""
     difficulty: int = 0
-    """The difficulty of the fact: 1: children know it; 2: it is taught at school; 3: few people know it; 0 if unknown."""
-    popularity: float | None = None
-    """How widely known the subject is, in a unit of its relation, such as the inhabitants of a city or a country; ``None`` if
+    """The difficulty of the fact. 1: children know the fact. 2: the fact is taught at school. 3: few people know the fact. 0:
     unknown."""
+    popularity: float | None = None
+    """A number that shows how widely known the subject is, such as the number of inhabitants of a city or a country. The unit
+    depends on the relation. ``None`` means unknown."""
     evidence: Evidence | None = None
-    """Survey results on a cultural item's answer; ``None`` if there was no survey."""
+    """The survey results on the answer of a cultural item, or ``None`` without a survey."""
 
     def names(self, choice: int) -> tuple[str, ...]:
-        """Returns all names of a choice, the one shown first.
+        """Returns all names of a choice. The name that is shown comes first.
 
         Args:
             choice: the index of the choice.
@@ -93,15 +96,17 @@ class Item:
         return (self.choices[choice], *(self.aliases[choice] if self.aliases else ()))
 
     def about(self, country: str) -> "Item":
-        """Returns the cultural item with another locale's country named in its question, and with that locale's answer as the
-        right one. It tests whether a model answers for the named country and not for the language of the question.
+        """Returns the cultural item with a question that names another locale's country, and with the other locale's answer as
+        the right answer. The new item tests whether a model answers for the named country instead of the language of the
+        question.
 
         Args:
-            country: the code of the locale whose country is named, for example ``el-GR``; it must own one of the choices.
+            country: the code of the locale whose country is named, for example ``el-GR``. One of the choices must be the answer
+                of this locale.
 
         Raises:
-            DataError: the item has no template, or no choice is that locale's answer.
-            UnknownNameError: the item's locale has no name for that country.
+            DataError: the item has no template, or no choice is the answer of the locale ``country``.
+            UnknownNameError: the item's locale has no name for the country.
         """
         choice = next((index for index, owners in enumerate(self.owners) if country in owners), None)
         if not self.template or choice is None:
@@ -113,18 +118,21 @@ class Item:
 
     @property
     def english_answer(self) -> int | None:
-        """The index of the English locale's answer to a cultural item, or ``None`` if no choice is."""
+        """The index of the choice that is the English locale's answer to a cultural item, or ``None`` if no choice is this
+        answer."""
         return next((index for index, owners in enumerate(self.owners) if ENGLISH in owners), None)
 
     @property
     def shared_with(self) -> tuple[str, ...]:
-        """Other locales with the same answer to a cultural item. The item cannot distinguish this locale from them."""
+        """The codes of the other locales with the same answer to a cultural item. The item cannot distinguish its locale from
+        these locales."""
         own = self.owners[self.answer] if self.owners else ()
         return tuple(code for code in own if code != self.locale)
 
     @property
     def answers(self) -> dict[str, str]:
-        """Every locale's answer to a cultural item, in the asking language; empty for a factual item."""
+        """The answer of every locale to a cultural item, in the language of the item. The dictionary is empty for a factual
+        item."""
         return {
             owner: choice
             for choice, owners in zip(self.choices, self.owners or ((),) * len(self.choices), strict=True)
@@ -132,15 +140,15 @@ class Item:
         }
 
     def prompt(self, form: Form = "implicit") -> Prompt:
-        """Returns the open prompt of this item, without its country or, if ``form`` is ``explicit``, with it.
+        """Returns the open prompt of this item. The explicit ``form`` names the country, and the implicit form does not.
 
         Raises:
-            DataError: the explicit form is requested, and the item has no explicit question.
+            DataError: the explicit form is requested, but the item has no explicit question.
         """
         if form == "explicit" and not self.explicit:
             raise DataError(
-                f"item {self.concept!r} in {self.locale} has no explicit question: only cultural items have a question that "
-                "names a country. Use the implicit prompt, or give the item a field 'explicit'."
+                f"item {self.concept!r} in {self.locale} has no explicit question: expected a cultural item with a question "
+                "that names the country. Use the implicit prompt, or give the item a field 'explicit'."
             )
         question = self.explicit if form == "explicit" else self.question
         text = question if self.cloze else locale(self.locale).prompt(question)
@@ -148,8 +156,8 @@ class Item:
 
 
 def letter_order(item: Item, seed: int = 0) -> list[int]:
-    """Returns the indices of an ``item``'s choices in the order of the letter format. The order depends on ``seed`` and
-    concept, and is the same in all locales."""
+    """Returns the indices of the choices of ``item`` in the order of the letter format. The order depends on ``seed`` and the
+    concept, so the order is the same in all locales."""
     order = list(range(len(item.choices)))
     random.Random(f"{seed}/{item.concept}").shuffle(order)
     return order
@@ -160,11 +168,11 @@ class Items(Sequence[Item]):
     """An ordered collection of items that can be divided by locale, kind and concept."""
 
     items: Sequence[Item]
-    """The items: a tuple, or for very many items a sequence that makes each item when it is used."""
+    """The items, as a tuple. Very many items are a sequence that makes each item when the item is used."""
     name: str = "items"
     """The name of the items in tables."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """How many rows a loader left out, by reason. The notes are not part of the digest."""
+    """The number of rows that a loader left out, by reason. The notes are not part of the digest."""
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self.items[index]
@@ -193,7 +201,8 @@ class Items(Sequence[Item]):
         return tuple(dict.fromkeys(item.concept for item in self.items))
 
     def of(self, *, kind: Kind | None = None, locale: str | None = None) -> "Items":
-        """Returns the items of one ``kind`` (``factual`` or ``cultural``), of one ``locale``, or of both; ``None`` keeps all.
+        """Returns the items of one ``kind`` (``factual`` or ``cultural``) and one ``locale``. ``None`` keeps all kinds or all
+        locales.
 
         Raises:
             UnknownNameError: there are no items of the locale here.
@@ -203,70 +212,73 @@ class Items(Sequence[Item]):
         return self.where(lambda item: kind in (None, item.kind) and locale in (None, item.locale))
 
     def only(self, concepts: Iterable[str]) -> "Items":
-        """Returns the items of these ``concepts``. Ids that no item has are ignored."""
+        """Returns the items with these ``concepts``, which are ids. Ids that no item has are ignored."""
         wanted = set(concepts)
         return self.where(lambda item: item.concept in wanted)
 
     def where(self, keep: Callable[[Item], bool]) -> "Items":
-        """Returns the items for which ``keep`` is true, as in ``items.where(lambda item: "CS" in item.tags)``."""
+        """Returns the items for which ``keep`` returns true. Example: ``items.where(lambda item: "CS" in item.tags)``."""
         return replace(self, items=tuple(filter(keep, self.items)))
 
     def distinctive(self) -> "Items":
-        """Returns the items without the cultural items whose answer is the same as the English locale's. These cannot
-        distinguish a local answer from an English-centric one. Items whose answer is shared with other locales are kept:
-        ``shared_with`` names these locales."""
+        """Returns the items without the cultural items whose answer is the same as the English locale's answer. The removed items
+        cannot distinguish a local answer from an English-centric answer. Items whose answer is shared with other locales are
+        kept, and ``shared_with`` names these locales."""
         return self.where(lambda item: item.locale == ENGLISH or ENGLISH not in item.shared_with)
 
     def about(self, country: str) -> "Items":
-        """Returns the cultural items that can name another locale's country, with that country named and its answer as the
-        right one.
+        """Returns the cultural items that can name another locale's country. In the returned items, the question names the other
+        country, and the right answer is the answer of the other locale.
 
-        Items of that locale itself, items whose own answer is the same, and items without a template are left out.
+        Three kinds of items are left out: items of the other locale, items whose own answer is the same, and items without a
+        template.
 
         Args:
             country: the code of the locale whose country is named, for example ``el-GR``.
 
         Raises:
-            DataError: no item can name it.
+            DataError: no item can name the country.
         """
         named = tuple(item.about(country) for item in self.items if _can_name(item, country))
         if not named:
             raise DataError(
                 f"no item of {self.name!r} has both a template and a different answer for {country}: expected cultural items "
-                f"of other locales that contain the answers of {country}. Give such items, for example those of the atlas."
+                f"of other locales that contain the answers of {country}. Give such items, for example the items of the atlas."
             )
         return replace(self, items=named)
 
     def spelled_as_in_english(self) -> "Items":
-        """Returns the factual items whose answer is the same string as in English (``Madrid``, ``Na``), ignoring accents. Their
-        answers do not show in which language the answer was found."""
+        """Returns the factual items whose answer is the same string as in English (``Madrid``, ``Na``), except for accents. A
+        right answer to such an item does not show in which language the model knows the fact."""
         english = {item.concept: plain(item.choices[item.answer]) for item in self.items if item.locale == ENGLISH}
         return self.where(lambda item: item.kind == "factual" and english.get(item.concept) == plain(item.choices[item.answer]))
 
     def parallel(self) -> "Items":
-        """Returns the items of the concepts that every locale here has."""
+        """Returns the items of the concepts that every locale of these items has."""
         places: dict[str, int] = {}
         for item in self.items:
             places[item.concept] = places.get(item.concept, 0) + 1
         return self.only(concept for concept, n in places.items() if n == len(self.locales))
 
     def sample(self, n: int | Mapping[Kind, int | None] | None, *, seed: int = 0) -> "Items":
-        """Returns the items of ``n`` concepts of each kind, drawn by ``seed``, with all their wordings. ``n`` may also give a
-        number for each kind (``{"factual": 8}`` takes none of the other kind). ``None`` takes all, and so does a kind with
-        fewer concepts. A smaller draw is part of a larger one."""
+        """Returns the items of ``n`` concepts of each kind, with all wordings of these concepts. ``seed`` decides which concepts
+        are drawn. ``n`` may also be a number for each kind: ``{"factual": 8}`` takes 8 factual and no cultural concepts. ``None``
+        takes all concepts. A kind with fewer than ``n`` concepts gives all of them. With the same seed, a smaller sample is part
+        of a larger sample."""
         if n is None:
             return self
         numbers = n if isinstance(n, Mapping) else dict.fromkeys(KINDS, n)
 
         def drawn(concept: str) -> float:
-            return place(seed, f"sample/{concept}")  # not the place that ``split`` divides by
+            return place(seed, f"sample/{concept}")  # ``split`` divides by another place
 
         names = {kind: {concept_of(one) for one in self.of(kind=kind).concepts} for kind in KINDS}
         chosen = {concept for kind in KINDS for concept in sorted(names[kind], key=drawn)[: numbers.get(kind, 0)]}
         return self.where(lambda item: concept_of(item.concept) in chosen)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Returns one row per item: concept, locale, kind, topic, source, prompt, choices, answer (its text)."""
+        """Returns a table with one row per item. The columns are concept, locale, kind, topic, source, prompt, choices and answer
+        (as text)."""
         import pandas as pd
 
         columns = ["concept", "locale", "kind", "topic", "source", "prompt", "choices", "answer"]
@@ -276,84 +288,88 @@ class Items(Sequence[Item]):
         return pd.DataFrame(rows, columns=columns)
 
     def prompts(self, *, explicit: bool = True) -> tuple[Prompt, ...]:
-        """Returns each item's implicit prompt and then, if ``explicit`` is true, the explicit prompts of the items that have
-        one."""
+        """Returns the implicit prompts of all items. If ``explicit`` is true, the explicit prompts of the items with an explicit
+        question follow."""
         implicit = [item.prompt() for item in self.items]
         return (*implicit, *(item.prompt("explicit") for item in self.items if explicit and item.explicit))
 
     def english_pairs(self, locale: str, kind: Kind = "factual") -> PromptPairs:
-        """Returns EN pairs: the English prompt against the locale's prompt, for each concept that both have.
+        """Returns EN pairs. A pair has the English prompt as the positive side and the locale's prompt as the negative side. Each
+        concept that both locales have gives one pair.
 
         Args:
             locale: the locale that is contrasted with English.
-            kind: ``cultural`` uses pairs of implicit cultural prompts instead of factual ones, to measure how much an EN vector
-                depends on facts.
+            kind: the kind of the concepts. ``cultural`` makes pairs of implicit cultural prompts, which show how much an EN
+                vector depends on facts.
 
         Raises:
-            PairsError: there is no such concept, or the locale is English itself.
-            UnknownNameError: there are no items of the locale here.
+            PairsError: no concept has prompts in both locales, or the locale is English.
+            UnknownNameError: these items contain no item of the locale.
         """
         return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale, kind)
 
     def other_country_pairs(self, locale: str, country: str) -> PromptPairs:
-        """Returns pairs of the explicit prompt and the same prompt that names another country, in the same language. They differ
-        only in the country, not in whether a country is named.
+        """Returns pairs of an explicit prompt and the same prompt with the name of another country, in the same language. The
+        prompts of a pair differ only in the country, because the positive and the negative prompt name a country.
 
         Args:
             locale: the locale of the questions.
             country: the code of the locale whose country the negative prompts name.
 
         Raises:
-            PairsError: no cultural item of this locale has both.
-            UnknownNameError: there are no items of the locale here.
+            PairsError: no cultural item of this locale has both prompts.
+            UnknownNameError: these items contain no item of the locale.
         """
         own = [item for item in self.of(locale=locale) if item.explicit and _can_name(item, country)]
         positive = tuple(item.prompt("explicit") for item in own)
         return PromptPairs(positive, tuple(item.about(country).prompt() for item in own), f"LOC against {country}", locale)
 
     def localized_pairs(self, locale: str) -> PromptPairs:
-        """Returns LOC pairs of a ``locale``: the explicit prompt against the implicit one, for each of its cultural concepts.
+        """Returns LOC pairs of a ``locale``. A pair has the explicit prompt as the positive side and the implicit prompt as the
+        negative side. Each cultural concept of the locale gives one pair.
 
         Raises:
             PairsError: no cultural item of this locale has an explicit question.
-            UnknownNameError: there are no items of the locale here.
+            UnknownNameError: these items contain no item of the locale.
         """
         return localized_pairs(self.of(locale=locale).prompts(), locale)
 
     def named_pairs(self, locale: str, kind: Kind = "factual", country: str = "") -> PromptPairs:
-        """Returns pairs of a question after its country's name (``España: ¿Qué …?``) and the question alone.
+        """Returns pairs of a question with the country's name in front (``España: ¿Qué …?``) and the question without the name.
 
-        Factual questions have such pairs too, unlike LOC pairs. They show how much a LOC vector depends on culture.
+        Factual questions give these pairs too, but no LOC pairs. Pairs of factual questions show how much a LOC vector depends on
+        culture.
 
         Args:
             locale: the locale of the questions.
             kind: the kind of the questions, ``factual`` or ``cultural``.
-            country: the country's name in the language; ``""`` takes the form that most explicit questions of the locale use.
+            country: the country's name in the language. ``""`` takes the form that most explicit questions of the locale use.
 
         Raises:
             PairsError: there are no items of this kind, or no explicit question contains the country's name.
-            UnknownNameError: there are no items of the locale here.
+            UnknownNameError: these items contain no item of the locale.
         """
         own = self.of(locale=locale)
         named = country or named_country(locale, (item.explicit for item in own))
         return named_pairs({item.concept: item.question for item in own.of(kind=kind)}, kind, locale, named)
 
     def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
-        """Divides the items at random by concept into train, dev and test, with about the given shares of each kind and topic.
+        """Divides the items into train, dev and test, at random and by concept. Each kind and topic is divided in about the given
+        shares.
 
-        A concept's part depends only on the seed and its own id, so it does not change when items are added. Ids that are the
-        same up to ``#`` stay together.
+        The part of a concept depends only on the seed and the concept's id, so the part does not change when items are added.
+        Concepts whose ids are the same up to ``#`` go to the same part.
 
         Args:
             seed: the seed of the division.
             shares: the shares of train, dev and test, which add up to 1.
-            holdout: ``concept`` divides concepts. ``relation`` keeps whole relations of generated facts together, so that a
-                vector is tested on kinds of facts from which it was not computed; items without a relation are divided by
+            holdout: the unit that is divided. ``concept`` divides concepts. ``relation`` keeps all facts of a relation together,
+                so a vector is tested on relations from which it was not computed. Items without a relation are divided by
                 concept.
 
         Raises:
             DataError: the shares do not add up to 1, or there are fewer than three concepts of a kind (or relations).
-            UnknownNameError: there is no such holdout.
+            UnknownNameError: ``holdout`` is not ``concept`` or ``relation``.
         """
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
             raise DataError(f"shares {shares} given: expected three positive numbers that add up to 1.")
@@ -375,11 +391,11 @@ class Items(Sequence[Item]):
         return Split(train, dev, test, seed)
 
     def folds(self, n: int, *, seed: int = 0) -> tuple["Items", ...]:
-        """Divides the items into ``n`` parts by concept and ``seed``, with each kind divided evenly. Ids that are the same up
-        to ``#`` stay together.
+        """Divides the items into ``n`` folds by concept, with each kind divided evenly. ``seed`` decides the division. Concepts
+        whose ids are the same up to ``#`` go to the same fold.
 
         Raises:
-            DataError: there are fewer concepts of a kind than parts.
+            DataError: there are fewer concepts of a kind than folds.
         """
         part: dict[str, int] = {}
         for kind in KINDS:
@@ -393,13 +409,13 @@ class Items(Sequence[Item]):
         return tuple(self.where(lambda item, at=at: part[group_of(item.concept)] == at) for at in range(n))  # type: ignore[misc]
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the complete content of the items, in order."""
+        """Returns the SHA-256 digest of the complete content of the items, in order."""
         content = json.dumps([asdict(item) for item in self.items], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _can_name(item: Item, country: str) -> bool:
-    """Whether an item can name a country that is not its own and that has another answer."""
+    """Returns whether an item can name the country of another locale that has a different answer."""
     return bool(item.template) and country in item.answers and country not in item.owners[item.answer]
 
 

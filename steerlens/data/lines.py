@@ -1,4 +1,5 @@
-"""Text files read line by line, so that a file may be larger than memory. Errors name the place that is not UTF-8."""
+"""Reads text files line by line, so a file may be larger than the memory. An error names the place in the file that is not
+UTF-8."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ def lines_of(path: Path) -> Iterator[str]:
     """Yields the lines of a UTF-8 file, with their line ends and without a byte order mark.
 
     Raises:
-        FileError: there is no such file, or it has another encoding; the error names line, byte and what to do.
+        FileError: the file does not exist or is not UTF-8. The message gives the line and byte of the error and says what to do.
     """
     try:
         with path.open("rb") as file:
@@ -41,7 +42,7 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
 
 
 def parsed(line: str) -> dict[str, Any] | str:
-    """The JSON object of one line, or a text that says what is wrong with it."""
+    """Returns the JSON object of one line, or a text that says what is wrong with the line."""
     try:
         row = json_value(line)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Locales: a language, together with the culture that is implied by a question in it."""
+"""Locales. A locale is a language together with the culture that a question in the language implies."""
 
 import json
 import re
@@ -14,11 +14,12 @@ from steerlens.errors import DataError, FileError, UnknownNameError
 from steerlens.storage import is_parsed, json_value
 
 ENGLISH = "en-US"
-"""The locale from which transfer starts and to which English-centric answers belong."""
+"""The code of the English locale. Transfer starts from this locale, and English-centric answers are the answers of this
+locale."""
 _FILE = "locale.json"
 _CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
 _EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
-"""A description of the form of the fields that are not texts."""
+"""The expected form of the fields that are not texts, for errors."""
 
 
 @dataclass(frozen=True)
@@ -26,40 +27,43 @@ class Locale:
     """The texts with which questions are asked in one locale."""
 
     code: str
-    """BCP 47 code, for example ``es-ES``."""
+    """The BCP 47 code of the locale, for example ``es-ES``."""
     language: str
-    """English name of the language."""
+    """The English name of the language."""
     country: str
-    """English name of the country whose everyday life the locale represents."""
+    """The English name of the country whose everyday life the locale represents."""
     question: str
-    """The word for "Question", with its colon."""
+    """The word for "Question" in the language, with a colon."""
     answer: str
-    """The word for "Answer", with its colon."""
+    """The word for "Answer" in the language, with a colon."""
     choose: str
-    """The instruction of the letter format: answer with one letter."""
+    """The instruction of the letter format, which asks for an answer with one letter."""
     space: str = " "
-    """The text between the prompt and its answer. Chinese has none after a full-width colon."""
+    """The text between the prompt and its answer. The text is empty in Chinese, because Chinese writes no space after a
+    full-width colon."""
     script: str = "Latn"
-    """ISO 15924 code of the script that its texts are written in."""
+    """The ISO 15924 code of the script in which the locale's texts are written."""
     own_country: str = ""
-    """Regular expression of the country's name in the language. An explicit prompt must contain it."""
+    """A regular expression for the country's name in the language. An explicit prompt must match this expression."""
     names: str = ""
-    """Regular expression of names that neither an implicit prompt nor a choice may contain: the countries of all locales, their
-    peoples and languages."""
+    """A regular expression for the names that implicit prompts and choices must not contain: names of the countries of all
+    locales, of their peoples and of their languages."""
     capitals: str = ""
-    """Regular expression of the countries' capitals, which an implicit prompt may not contain either."""
+    """A regular expression for the names of the countries' capitals, which implicit prompts must not contain."""
     here: Mapping[str, str] = field(default_factory=dict)
-    """The texts of the country slots if no country is named but the question needs one: ``in``, ``of`` and ``front``, for
-    example ``en este país``."""
+    """The texts of the slots ``in``, ``of`` and ``front`` for implicit questions that need a text in the slot, for example ``en
+    este país``."""
     countries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """The names of the countries of all locales in the language, by the locale's code: the ``name``, and the forms for ``in``
-    (``en España``), ``of`` (``de España``) and ``front`` (``En España,``)."""
+    """The names of the countries of all locales in the language of this locale, by the code of the country's locale. Each country
+    has its ``name``, and the texts for the slots ``in`` (``en España``), ``of`` (``de España``) and ``front`` (``En
+    España,``)."""
     like: str = ""
-    """The code of the locale of the atlas with the same language and questions, for example ``es-ES`` for ``es-MX``; empty for
-    a locale with texts of its own."""
+    """The code of the locale of the atlas with the same language and questions, for example ``es-ES`` for ``es-MX``. The code is
+    empty for a locale with its own texts."""
 
     def prompt(self, question: str) -> str:
-        """Returns the open prompt: question and answer cue. It ends without white space, because the space belongs to the answer.
+        """Returns the open prompt, which has the question and the word for "Answer". The prompt ends without white space, because
+        the space belongs to the answer.
 
         Args:
             question: the question in the locale's language, implicit or explicit.
@@ -69,13 +73,13 @@ class Locale:
 
 @cache
 def _folders() -> dict[str, Traversable]:
-    """The folder of each locale in which the atlas has items, by code."""
+    """Returns the folder of each locale in which the atlas has parallel items, by code."""
     return _folders_in("atlas")
 
 
 @cache
 def _further() -> dict[str, Traversable]:
-    """The folder of each further locale, by code."""
+    """Returns the folder of each further locale of the atlas, by code."""
     return _folders_in("further")
 
 
@@ -86,7 +90,7 @@ def _folders_in(name: str) -> dict[str, Traversable]:
 
 @cache
 def _locales() -> dict[str, Locale]:
-    """All known locales: those of the atlas, the languages of public data sets, and the user's own."""
+    """Returns all known locales: the locales of the atlas, the languages of public data sets, and the user's own locales."""
     more = resources.files("steerlens.data").joinpath("languages.json")
     found = [Locale(**given) for given in json.loads(more.read_text(encoding="utf-8"))]
     found += [_read(folder) for folder in (*_folders().values(), *_further().values())]
@@ -94,12 +98,12 @@ def _locales() -> dict[str, Locale]:
 
 
 def _read(folder: Traversable) -> Locale:
-    """The locale of a folder of the atlas.
+    """Returns the locale of a folder of the atlas.
 
     Raises:
         FileError: the folder has no ``locale.json``, or the file is not JSON.
-        DataError: fields are missing, or there are unknown fields.
-        UnknownNameError: the locale is ``like`` a locale that the atlas does not have.
+        DataError: fields are missing, unknown or of another type.
+        UnknownNameError: the field ``like`` names a locale that the atlas does not have.
     """
     given, hints = _fields_of(folder), get_type_hints(Locale)
     known = {own.name: own.default is MISSING and own.default_factory is MISSING for own in fields(Locale)}
@@ -122,10 +126,10 @@ def _read(folder: Traversable) -> Locale:
 
 
 def _fields_of(folder: Traversable) -> dict[str, Any]:
-    """The fields of a locale in its file, except those that are looked up in open data.
+    """Returns the fields of a locale from its file, without the section for open data.
 
     Raises:
-        FileError: there is no file, or it is not JSON.
+        FileError: the file does not exist or is not JSON.
     """
     try:
         given: dict[str, Any] = json_value(folder.joinpath(_FILE).read_bytes())
@@ -138,7 +142,7 @@ def _fields_of(folder: Traversable) -> dict[str, Any]:
 
 
 def _check(made: Locale) -> None:
-    """Refuses values that no later use of a locale could handle.
+    """Raises an error for values that would cause errors when the locale is used.
 
     Raises:
         DataError: the code is not a BCP 47 code, or a regular expression is not valid.
@@ -150,7 +154,7 @@ def _check(made: Locale) -> None:
             re.compile(getattr(made, name))
         except (re.error, RecursionError, OverflowError) as error:
             raise DataError(
-                f"{name} of {made.code} is not a valid regular expression ({error}): expected one such as Perú|peruan."
+                f"{name} of {made.code} is not a valid regular expression ({error}): expected an expression such as Perú|peruan."
             ) from error
 
 
@@ -159,22 +163,23 @@ def _ordered(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def atlas_locales() -> tuple[str, ...]:
-    """Returns the codes of the locales that are parallel in the atlas, English first. Each of them owns an answer in all of
-    them."""
+    """Returns the codes of the locales that are parallel in the atlas, with English first. Each locale has its answer in the
+    cultural items of all these locales."""
     return _ordered(_folders())
 
 
 def further_locales() -> tuple[str, ...]:
-    """Returns the codes of the atlas's further locales: countries that share a language with another locale, for example
-    ``es-MX``, and languages that were added later. Their answers are among the choices of their own items only."""
+    """Returns the codes of the atlas's further locales. A further locale is a country that shares a language with another locale,
+    for example ``es-MX``, or a language that was added later. The answers of a further locale are choices only in its own
+    items."""
     return tuple(sorted(_further()))
 
 
 def atlas_folder(code: str) -> Traversable:
-    """The folder of a locale of the atlas.
+    """Returns the folder of a locale of the atlas.
 
     Raises:
-        UnknownNameError: the atlas does not have it; the error offers the nearest codes.
+        UnknownNameError: the atlas does not have the locale. The message gives the most similar codes.
     """
     folders = {**_further(), **_folders()}
     if code not in folders:
@@ -183,7 +188,7 @@ def atlas_folder(code: str) -> Traversable:
 
 
 def known_locales() -> tuple[str, ...]:
-    """Returns the codes of the locales in which prompts can be written, English first."""
+    """Returns the codes of the locales in which prompts can be written, with English first."""
     return _ordered(_locales())
 
 
@@ -191,27 +196,27 @@ def locale(code: str) -> Locale:
     """Returns the locale with a code.
 
     Args:
-        code: a BCP 47 code such as ``es-ES``: one of ``known_locales()``.
+        code: a BCP 47 code in ``known_locales()``, such as ``es-ES``.
 
     Raises:
-        UnknownNameError: there is no such locale; the error offers the nearest codes.
+        UnknownNameError: there is no locale with this code. The message gives the most similar codes.
     """
     if code not in _locales():
-        raise UnknownNameError("locale", code, known_locales(), "Add your own with steerlens.data.add_locale.")
+        raise UnknownNameError("locale", code, known_locales(), "Add your own locale with steerlens.data.add_locale.")
     return _locales()[code]
 
 
 def next_question(prompt: str) -> tuple[str, ...]:
-    """Returns the texts at which a text written after a prompt begins a new question, for example ``"\\nPregunta:"``.
+    """Returns the texts that show that the model begins a new question after its answer, for example ``"\\nPregunta:"``.
 
-    A base model that has answered a question continues with another one. Its answer ends at these texts.
+    After an answer, a base model often continues with another question. The answer ends where one of the returned texts begins.
 
     Args:
-        prompt: the text that is continued.
+        prompt: the prompt that the model continues.
 
     Returns:
-        A newline and the word for "Question", for every known locale whose word begins a line of the prompt; empty for a prompt
-        in another form.
+        A newline and the word for "Question", for every known locale whose word begins a line of the prompt. The tuple is empty
+        for a prompt in another form.
     """
     words = dict.fromkeys(own.question for own in _locales().values() if own.question)
     return tuple(f"\n{word}" for word in words if f"\n{word}" in f"\n{prompt}")
@@ -223,11 +228,11 @@ def asks_in_english(code: str) -> bool:
 
 
 def add_locale(new: Locale | str | Path) -> Locale:
-    """Registers your own locale for this process, or replaces a built-in one.
+    """Registers your own locale for this process. A registered locale replaces the built-in locale with the same code.
 
     Args:
-        new: the locale; or a folder like those of the atlas, with a ``locale.json`` and ``.jsonl`` files of items, which
-            ``steerlens.data.atlas`` then reads too. A locale that is ``like`` a locale of the atlas, as ``es-MX`` is like
+        new: a locale, or a folder in the form of the atlas's folders. The folder contains a ``locale.json`` and ``.jsonl`` files
+            of items, which ``steerlens.data.atlas`` then also reads. A locale with the field ``like``, such as ``es-MX`` with
             ``es-ES``, has an ``own.json`` with its answers instead of items.
 
     Returns:
@@ -235,9 +240,9 @@ def add_locale(new: Locale | str | Path) -> Locale:
 
     Raises:
         FileError: the folder has no ``locale.json``, or the file is not JSON.
-        DataError: the file lacks fields, or has unknown fields or fields of another type; the code is not a BCP 47 code; or a
-            regular expression is not valid.
-        UnknownNameError: it is ``like`` a locale that the atlas does not have.
+        DataError: a field is missing, unknown or of another type, the code is not a BCP 47 code, or a regular expression is not
+            valid.
+        UnknownNameError: ``like`` names a locale that the atlas does not have.
     """
     made = new if isinstance(new, Locale) else _read(Path(new))
     _check(made)

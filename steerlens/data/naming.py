@@ -1,4 +1,5 @@
-"""A question's slot for a country: removed, filled with "in this country", or filled with the name of a country."""
+"""Fills the slot for a country in a question. The slot is removed, or filled with "in this country" or with the name of a
+country."""
 
 import re
 
@@ -6,22 +7,22 @@ from steerlens.data.locales import locale
 from steerlens.errors import DataError, UnknownNameError
 
 SLOT = re.compile(r"\{(in|of|front)(_here)?\}")
-"""The slots of a template. In an implicit question, ``{in}``, ``{of}`` and ``{front}`` are removed, and ``{in_here}`` and
-similar become "in this country"."""
+"""A pattern for the slots of a template. In an implicit question, ``{in}``, ``{of}`` and ``{front}`` are removed. ``{in_here}``,
+``{of_here}`` and ``{front_here}`` are filled with a text such as "in this country"."""
 
 
 def filled(template: str, code: str, country: str | None = None) -> str:
-    """Returns the question that a template makes.
+    """Returns the question that is made from a template.
 
     Args:
         template: a question or statement with one slot, for example ``¿Qué se desayuna {in}?`` or ``{front} ¿qué se
             desayuna?``.
-        code: the locale of the template's language.
-        country: the code of the locale whose country is named; ``None`` names no country (the implicit form).
+        code: the code of the locale in whose language the template is written.
+        country: the code of the locale whose country is named. ``None`` names no country (the implicit form).
 
     Raises:
-        DataError: the template does not have exactly one slot, or the locale has no text for a slot.
-        UnknownNameError: the locale has no name for that country.
+        DataError: the template does not have exactly one slot, or the locale has no text for the slot.
+        UnknownNameError: the locale has no name for the country.
     """
     slots = list(SLOT.finditer(template))
     if len(slots) != 1:
@@ -33,12 +34,12 @@ def filled(template: str, code: str, country: str | None = None) -> str:
     text = _put(slot, code, country)
     if text:
         return _capital(start + text + end) if not start else start + text + end
-    joined = start.rstrip() + end if start else end.lstrip()  # one of the two spaces goes with the slot
+    joined = start.rstrip() + end if start else end.lstrip()  # one of the two spaces is removed with the slot
     return _capital(joined)
 
 
 def _put(slot: re.Match[str], code: str, country: str | None) -> str:
-    """Returns the text of a slot. An optional slot of an implicit question is empty."""
+    """Returns the text of a slot. In an implicit question, a slot without ``_here`` is empty."""
     place, form = locale(code), slot[1]
     if country is None:
         if slot[2] and form not in place.here:
@@ -58,6 +59,6 @@ def _put(slot: re.Match[str], code: str, country: str | None) -> str:
 
 
 def _capital(text: str) -> str:
-    """The text with a capital first letter: ``¿qué …?`` becomes ``¿Qué …?``."""
+    """Returns the text with a capital first letter. For example, ``¿qué …?`` becomes ``¿Qué …?``."""
     at = next((index for index, letter in enumerate(text) if letter.isalpha()), 0)
     return text[:at] + text[at : at + 1].upper() + text[at + 1 :]

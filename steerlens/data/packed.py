@@ -1,4 +1,4 @@
-"""Items by the million: stored as bytes and created when they are used, so that a file larger than half the memory can be
+"""Stores millions of items as bytes. An item is created when it is used, so a file that is larger than half the memory can be
 loaded."""
 
 import json
@@ -8,7 +8,8 @@ from typing import Any, overload
 from steerlens.data.items import Item
 
 PACK_FROM = 200_000
-"""The number of items from which on they are packed. Fewer items are stored unpacked, which is faster to iterate over."""
+"""The smallest number of items that are packed. Fewer items are stored unpacked, because unpacked items are faster to iterate
+over."""
 
 
 class PackedItems(Sequence[Item]):
@@ -17,8 +18,8 @@ class PackedItems(Sequence[Item]):
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._rows: list[bytes] = []
         self._heads: dict[tuple[Any, ...], int] = {}
-        """The values that items share (kind, locale, owners, topic, relation, source, tags, cloze, evidence), each combination
-        with a number."""
+        """The number of each combination of the values that items share (kind, locale, owners, topic, relation, source, tags,
+        cloze, evidence)."""
         self._by_number: list[tuple[Any, ...]] = []
         for item in items:
             self.append(item)
@@ -45,7 +46,7 @@ class PackedItems(Sequence[Item]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        """The item at an index, or a tuple of those in a slice."""
+        """Returns the item at an index, or a tuple of the items in a slice."""
         if isinstance(index, slice):
             return tuple(map(self._made, self._rows[index]))
         return self._made(self._rows[index])

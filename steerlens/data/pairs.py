@@ -1,4 +1,5 @@
-"""Contrast pairs: two sets of prompts of the same concepts, whose mean difference is a direction."""
+"""Contrast pairs, which are positive and negative prompts of the same concepts. The mean difference of their residuals is a
+direction."""
 
 import hashlib
 import json
@@ -18,18 +19,18 @@ class PromptPairs:
     """Positive and negative prompts of the same concepts, in the same order. Plain texts become prompts.
 
     Raises:
-        PairsError: there are no prompts, the two sides have different numbers of prompts, or something is neither a text nor a
-            prompt.
+        PairsError: there are no prompts, the two sides have different numbers of prompts, or a side contains a value that is not
+            a text or a prompt.
     """
 
     positive: tuple[Prompt, ...]
-    """The prompts toward which the direction points."""
+    """The positive prompts, towards which the direction points."""
     negative: tuple[Prompt, ...]
-    """The prompts from which the direction points away."""
+    """The negative prompts, away from which the direction points."""
     name: str = "custom"
     """The name of the contrast: ``EN``, ``LOC`` or the user's own."""
     locale: str = ""
-    """The code of the locale of the pairs; empty for pairs without a locale."""
+    """The code of the locale of the pairs, or an empty text for pairs without a locale."""
 
     def __post_init__(self) -> None:
         for side in ("positive", "negative"):
@@ -45,7 +46,7 @@ class PromptPairs:
         return len(self.positive)
 
     def digest(self) -> str:
-        """Returns the SHA-256 of both sides' texts, in order."""
+        """Returns the SHA-256 digest of the texts of the positive and negative prompts, in order."""
         texts = [[prompt.text for prompt in side] for side in (self.positive, self.negative)]
         return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
 
@@ -59,15 +60,16 @@ def _prompt(given: object, side: str) -> Prompt:
 
 
 def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual") -> PromptPairs:
-    """Returns EN pairs: the English prompt against the locale's prompt, for each concept that both have.
+    """Returns EN pairs. A pair has the English prompt as the positive side and the locale's prompt as the negative side. Each
+    concept that both locales have gives one pair.
 
     Args:
-        prompts: prompts of both locales; explicit prompts are ignored.
+        prompts: prompts of English and of the locale. Explicit prompts are ignored.
         locale: the code of the locale that is contrasted with English.
         kind: the kind of the concepts, ``factual`` or ``cultural``.
 
     Raises:
-        PairsError: there is no such concept, or the locale's language is English.
+        PairsError: no concept has prompts in both locales, or the locale's language is English.
     """
     if locale == ENGLISH:
         raise PairsError(
@@ -85,14 +87,15 @@ def english_pairs(prompts: Iterable[Prompt], locale: str, kind: str = "factual")
 
 
 def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
-    """Returns LOC pairs: the explicit prompt against the implicit one, for each cultural concept of the locale.
+    """Returns LOC pairs. A pair has the explicit prompt as the positive side and the implicit prompt as the negative side. Each
+    cultural concept of the locale gives one pair.
 
     Args:
-        prompts: implicit and explicit prompts; prompts of other locales and factual prompts are ignored.
+        prompts: implicit and explicit prompts. Prompts of other locales and factual prompts are ignored.
         locale: the code of the locale.
 
     Raises:
-        PairsError: no cultural concept of this locale has both.
+        PairsError: no cultural concept of this locale has both prompts.
     """
     cultural = [prompt for prompt in prompts if prompt.kind == "cultural" and prompt.locale == locale]
     explicit = {prompt.concept: prompt for prompt in cultural if prompt.form == "explicit"}
@@ -101,12 +104,12 @@ def localized_pairs(prompts: Iterable[Prompt], locale: str) -> PromptPairs:
 
 
 def named_pairs(questions: Mapping[str, str], kind: str, code: str, country: str) -> PromptPairs:
-    """Returns pairs of the question after its country's name and the locale's colon (``España: ¿Qué …?``), and the question
-    alone.
+    """Returns pairs of a question with the country's name and a colon in front (``España: ¿Qué …?``) and the question without the
+    name.
 
     Args:
         questions: the implicit question of each concept.
-        kind: the kind of these concepts.
+        kind: the kind of the concepts, ``factual`` or ``cultural``.
         code: the code of the locale.
         country: the country's name in the locale's language.
 
@@ -123,17 +126,17 @@ def named_pairs(questions: Mapping[str, str], kind: str, code: str, country: str
 
 
 def named_country(code: str, explicit: Iterable[str]) -> str:
-    """The country's name in the form that most of these explicit questions use.
+    """Returns the country's name in the form that most of the explicit questions use.
 
     Raises:
-        PairsError: no question names it, or the locale has no names for it.
+        PairsError: no question names the country, or the locale has no pattern for the country's name.
     """
     pattern = locale_of(code).own_country
     found = [match.group() for question in explicit if pattern and (match := re.search(pattern, question))]
     if not found:
         raise PairsError(
-            f"no explicit question of {code} names the country of this locale (pattern {pattern!r}). Give the name, for "
-            "example country='España'."
+            f"no explicit question of {code} names the country of this locale (pattern {pattern!r}). Give the country's "
+            "name, for example country='España'."
         )
     return Counter(found).most_common(1)[0][0]
 

@@ -1,6 +1,6 @@
-"""Checks one row of a file and turns it into an item. A fault does not prevent the following rows from being read.
+"""Checks the rows of a file and turns them into items. After a row with a fault, the following rows are still read.
 
-A file can have millions of rows, so little is stored for each: items are packed if there are many, places are numbers, and only
+A file can have millions of rows, so little is stored for each row. Many items are packed, places are stored as numbers, and only
 the first faults are stored as text.
 """
 
@@ -21,17 +21,17 @@ from steerlens.data.scripts import foreign
 from steerlens.errors import DataError, SteerlensError
 
 MOST_FAULTS = 50
-"""The number of faults that are listed; the others are counted."""
+"""The largest number of faults that are listed. Further faults are only counted."""
 _INDEX_BITS = 40
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RowFault:
-    """A fault of one field of one row."""
+    """A fault in one field of one row."""
 
     place: str
-    """File and line, for example ``mine.jsonl:12``."""
+    """The file and the line, for example ``mine.jsonl:12``."""
     field: str
     given: str
     expected: str
@@ -49,37 +49,39 @@ class Wording:
     template: str = ""
     cloze: bool = False
     suffix: str = ""
-    """The suffix of the concept's id that distinguishes its item from that of the first wording: ``#2``, ``#3``, ``#cloze``."""
+    """The suffix of the concept's id that marks the wording: ``#2``, ``#3`` or ``#cloze``. The first wording has no suffix."""
 
 
 @dataclass
 class RowReader:
-    """Reads rows one at a time and records the faults of each."""
+    """Reads rows one at a time and records the faults of each row."""
 
     warn: bool = True
-    """Whether to log the first doubt of each kind. All doubts are counted in ``notes`` in any case."""
+    """Whether the first doubtful value of each kind is logged. All doubtful values are always counted in ``notes``."""
     faults: list[RowFault] = field(default_factory=list)
-    """The first faults. ``bad_rows`` and ``more_faults`` count the others too."""
+    """The first faults. ``bad_rows`` is the number of all bad rows, and ``more_faults`` is the number of faults that are not
+    listed."""
     bad_rows: int = 0
     more_faults: int = 0
     items: list[Item] | PackedItems = field(default_factory=list)
     doubts: Counter[str] = field(default_factory=Counter)
     """The counts of values that look wrong but can be used."""
     wordings: int = 1
-    """The number of wordings of a question that are read if a row has several. Each is an item."""
+    """The number of wordings that are read if a row has several wordings. Each wording becomes an item."""
     cloze: bool = False
-    """Whether the statement to be completed is also read, if a row has one."""
+    """Whether the statement that ends before its answer is also read, if a row has this statement."""
     _last_bad: str = ""
     _seen: dict[str, int] = field(default_factory=dict)
-    """For each concept, the index of its first item and, as higher bits, its kind and the locales in which it was read."""
+    """A number for each concept. The low bits are the index of the concept's first item. The high bits are the concept's kind and
+    the locales in which the concept was read."""
     _bits: dict[str, int] = field(default_factory=dict)
     _files: dict[str, int] = field(default_factory=dict)
     _places: array = field(default_factory=lambda: array("Q"))
-    """File (16 bits) and line (48 bits) of each item."""
+    """The number of the file (16 bits) and of the line (48 bits) of each item."""
     _known: frozenset[str] = field(default_factory=lambda: frozenset(known_locales()))
 
     def read(self, place: str, row: Mapping[str, Any]) -> None:
-        """Adds the row's items, one for each wanted wording, or records its faults."""
+        """Adds the items of a row, one item for each wanted wording, or records the faults of the row."""
         before = len(self.faults) + self.more_faults
         text = {name: self._text(place, row, name) for name in ("concept", "kind", "locale")}
         self._one_of(place, "kind", text["kind"], KINDS)
@@ -137,7 +139,7 @@ class RowReader:
     def _doubt(self, place: str, item: Item) -> None:
         script = locale(item.locale).script
         doubts = ["question mostly in a script other than its locale's"] * foreign(item.question, script)
-        # names are written in Latin letters in every locale, so a Latin choice says little
+        # names are written in Latin letters in every locale, so a choice in Latin letters is no sign of an error
         doubts += ["choice in a script other than its locale's"] * any(
             foreign(choice, script) and foreign(choice, "Latn") for choice in item.choices
         )
@@ -149,10 +151,10 @@ class RowReader:
                 )
 
     def finish(self, name: str) -> Items:
-        """All items that were read.
+        """Returns all items that were read.
 
         Raises:
-            DataError: a row was bad; the error names every bad row.
+            DataError: a row has a fault. The message lists the first faults.
         """
         if self.faults:
             listing = "\n".join(f"  {fault}" for fault in self.faults)
@@ -167,7 +169,7 @@ class RowReader:
         return Items(items, name, dict(self.doubts))
 
     def fault(self, place: str, field_name: str, given: str, expected: str) -> None:
-        """Records one fault, or only counts it if there are many already."""
+        """Records one fault. The fault is only counted if many faults are already listed."""
         self.bad_rows += place != self._last_bad
         self._last_bad = place
         if len(self.faults) < MOST_FAULTS:
@@ -185,7 +187,7 @@ class RowReader:
             self.fault(place, name, f"{value!r} given", "a text")
             return ""
         if value != value.strip():
-            self.fault(place, name, f"{value!r} begins or ends with white space", "a text without it")
+            self.fault(place, name, f"{value!r} begins or ends with white space", "a text without outer white space")
         return value
 
     def _one_of(self, place: str, name: str, value: str, known: Iterable[str]) -> None:
@@ -222,8 +224,8 @@ class RowReader:
         self._seen[concept] = packed | bit << _INDEX_BITS
 
     def _place_of(self, concept: str, first: int, code: str | None = None) -> str:
-        """Returns the place at which a concept was read. It is searched for only if there is a fault, so that rows need no
-        memory for it."""
+        """Returns the place at which a concept was read. The place is searched only after a fault, so rows need no memory for the
+        place."""
         for index in range(first, len(self.items) if not self.more_faults else first):
             if self.items[index].concept == concept and code in (None, self.items[index].locale):
                 packed = self._places[index]
@@ -231,7 +233,7 @@ class RowReader:
         return "an earlier row"
 
     def _wordings(self, place: str, row: Mapping[str, Any], code: str) -> list[Wording]:
-        """The wanted wordings: from templates with a slot for the country, or from texts."""
+        """Returns the wanted wordings, from templates with a slot for the country or from texts."""
         found, cloze = self._templates(place, row, code) if "templates" in row else self._questions(place, row)
         wanted = found[: self.wordings] + ([cloze] if self.cloze and cloze else [])
         return [replace(one, suffix="#cloze" if one.cloze else f"#{at}" if at > 1 else "") for at, one in enumerate(wanted, 1)]
@@ -264,7 +266,7 @@ class RowReader:
         return own[: len(given)], replace(own[-1], cloze=True) if statement else None
 
     def _facets(self, place: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], int, float | None]:
-        """Tags, difficulty and popularity."""
+        """Returns the tags, the difficulty and the popularity of a row."""
         difficulty, popularity = row.get("difficulty", 0), row.get("popularity")
         if isinstance(difficulty, bool) or difficulty not in (0, 1, 2, 3):
             expected = "1 (a child knows it), 2 (taught at school) or 3 (few know it)"
@@ -277,7 +279,7 @@ class RowReader:
         return tuple(self._texts(place, row, "tags")), int(difficulty), popularity
 
     def _texts(self, place: str, row: Mapping[str, Any], name: str) -> list[str]:
-        """A list of texts that may be missing."""
+        """Returns a list of texts from a field that may be missing."""
         given = row.get(name) or []
         if not isinstance(given, list) or not all(isinstance(text, str) and text and text == text.strip() for text in given):
             self.fault(place, name, f"{given!r} given", "a list of texts without white space at their beginning or end")
@@ -285,7 +287,7 @@ class RowReader:
         return given
 
     def _choices(self, place: str, name: str, choices: list[Any]) -> tuple[tuple[str, ...], ...]:
-        """The names of each choice. A choice is a text, or a list of equally right texts; the first is shown."""
+        """Returns the names of each choice. A choice is a text, or a list of equally correct texts. The first text is shown."""
         named = [tuple(choice) if isinstance(choice, list) and choice else (choice,) for choice in choices]
         texts = [text for names in named for text in names]
         if not all(isinstance(text, str) and text.strip() and text == text.strip() for text in texts):
@@ -319,8 +321,8 @@ class RowReader:
     def _cultural(
         self, place: str, row: Mapping[str, Any], own: str
     ) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...], int]:
-        """Owners, names of the choices and the index of the own answer. Locales with the same answer own one choice
-        together."""
+        """Returns the owners of the choices, the names of the choices, and the index of the answer of locale ``own``. Locales
+        with the same answer own one choice together."""
         answers = row.get("answers")
         if not isinstance(answers, Mapping):
             self.fault(place, "answers", "missing" if answers is None else f"{answers!r} given", "a text per locale")
@@ -340,7 +342,7 @@ class RowReader:
 
 
 def _joined(answers: Mapping[str, Any], owners: list[str]) -> Any:
-    """The names of one choice: those that its owners give, with the shown name first."""
+    """Returns the names of one choice from the answers of its owners, with the shown name first."""
     names = [name for owner in owners for name in (answers[owner] if isinstance(answers[owner], list) else [answers[owner]])]
     if not all(isinstance(name, str) for name in names):
         return answers[owners[0]]
@@ -351,5 +353,6 @@ def _joined(answers: Mapping[str, Any], owners: list[str]) -> Any:
 
 
 def same_text(text: str) -> str:
-    """The form in which two choices count as the same: NFKC, case folded, with white space collapsed."""
+    """Returns the text in NFKC form, case folded and with white space collapsed. Two choices with the same form count as the
+    same."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

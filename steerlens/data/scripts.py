@@ -1,4 +1,4 @@
-"""Scripts of texts: whether a text's letters belong to its locale's script. Also returns texts without their accents."""
+"""Checks whether the letters of a text belong to the script of its locale. Also removes accents from texts."""
 
 import unicodedata
 from functools import cache
@@ -6,16 +6,17 @@ from functools import cache
 import regex
 
 _SEVERAL = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
-"""ISO 15924 codes that are not scripts of Unicode, and the scripts that they mean."""
+"""The ISO 15924 codes that are not scripts of Unicode, and the Unicode scripts that belong to each code."""
 _LETTERS = regex.compile(r"[\p{L}\p{M}]++")
 _EXCERPT = 200
-"""The number of characters of a text that are checked. The script is visible early, and files are long."""
+"""The largest number of characters of a text that are checked. The script can be seen at the beginning of a text, and texts can
+be long."""
 
 
 @cache
 def _letters(script: str) -> "regex.Pattern[str] | None":
-    """A pattern for runs of letters and marks of a script; ``None`` for a script that Unicode does not know."""
-    if script.startswith("Z"):  # Zyyy and the like are no scripts
+    """Returns a pattern for sequences of letters and marks of a script, or ``None`` for a script that Unicode does not know."""
+    if script.startswith("Z"):  # codes such as Zyyy are not scripts
         return None
     try:
         scripts = "".join(rf"\p{{Script_Extensions={one}}}" for one in _SEVERAL.get(script, (script,)))
@@ -25,11 +26,11 @@ def _letters(script: str) -> "regex.Pattern[str] | None":
 
 
 def foreign(text: str, script: str) -> bool:
-    """Whether most letters of a text belong to another script than this one.
+    """Returns whether most letters of a text do not belong to a script.
 
     Args:
-        text: the text; a text without letters is never foreign.
-        script: an ISO 15924 code, for example ``Latn``; for a script that Unicode does not know, no text is foreign.
+        text: the text. A text without letters is never foreign.
+        script: an ISO 15924 code, for example ``Latn``. For a script that Unicode does not know, no text is foreign.
     """
     letters = _letters(script)
     if letters is None or (script == "Latn" and text.isascii()):
@@ -43,7 +44,7 @@ def own_letters(text: str, script: str) -> int:
 
     Args:
         text: the text.
-        script: an ISO 15924 code, for example ``Latn``; for a script that Unicode does not know, all letters belong to it.
+        script: an ISO 15924 code, for example ``Latn``. If Unicode does not know the script, all letters are counted.
     """
     return len("".join((_letters(script) or _LETTERS).findall(text)))
 

@@ -1,7 +1,8 @@
-"""The part of a split to which a concept belongs.
+"""Decides to which part of a split a concept belongs.
 
-A concept's part depends on its own id and the seed, so that it does not change when other concepts are added. Paraphrases of
-one concept (ids that are the same up to ``#``) stay together. Each topic is divided in the same shares, in expectation.
+The part of a concept depends on the concept's id and the seed, so the part does not change when other concepts are added.
+Paraphrases of a concept have ids that are the same up to ``#``, and they go to the same part. On average, each topic is divided
+in the same shares.
 """
 
 import hashlib
@@ -16,24 +17,26 @@ _WORDING = re.compile(r"#(\d+|cloze)$")
 
 
 def group_of(concept: str) -> str:
-    """The unit that is never divided: the concept's id up to ``#``. The text after it distinguishes paraphrases."""
+    """Returns the group of a concept, which is its id up to ``#``. The text after ``#`` distinguishes paraphrases. A group is
+    never divided."""
     return concept.partition("#")[0]
 
 
 def concept_of(wording: str) -> str:
-    """The concept that several wordings ask about: its id without ``#2``, ``#3`` or ``#cloze`` at the end."""
+    """Returns the id of the concept of a wording, which is the id of the wording without ``#2``, ``#3`` or ``#cloze`` at the
+    end."""
     return _WORDING.sub("", wording)
 
 
 def place(seed: int, name: str) -> float:
-    """A number in [0, 1) that depends only on seed and name."""
+    """Returns a number in [0, 1) that depends only on ``seed`` and ``name``."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8]) / 2**64
 
 
 def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
-    """The part (0 train, 1 dev, 2 test) of each group, by the group's own place.
+    """Returns the part (0 train, 1 dev, 2 test) of each group, which depends on the group's number from ``place``.
 
-    If chance leaves a part empty, which happens only with very few groups, the nearest group is moved into it.
+    A part can be empty by chance if there are very few groups. The nearest group is then moved to the empty part.
     """
     order = sorted(set(groups), key=lambda group: place(seed, group))
     first, second, _ = accumulate(shares)
@@ -48,13 +51,14 @@ def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
 
 
 def dealt(groups: Iterable[str], n: int, seed: int) -> dict[str, int]:
-    """One of ``n`` folds for each group, with folds of sizes that are as equal as possible."""
+    """Divides the groups into ``n`` folds, and returns the index of the fold of each group. The sizes of the folds are as equal
+    as possible."""
     order = sorted(set(groups), key=lambda group: place(seed, f"fold/{group}"))
     return {group: at % n for at, group in enumerate(order)}
 
 
 def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -> dict[str, int]:
-    """The part of each group, with whole relations together, in the order of the relations' own places.
+    """Returns the part (0 train, 1 dev, 2 test) of each group. All groups of a relation go to the same part.
 
     Args:
         relations: the relation of each group.
@@ -74,9 +78,9 @@ def sides_by_relation(relations: Mapping[str, str], shares: Shares, seed: int) -
     ends = [share * len(relations) for share in accumulate(shares)]
     chosen, done, part = {}, 0, 0
     for at, relation in enumerate(order):
-        middle = done + len(members[relation]) / 2  # a relation belongs where its middle falls
+        middle = done + len(members[relation]) / 2  # the middle of a relation decides its part
         wanted = next((n for n in range(2) if middle <= ends[n]), 2)
-        # each part gets a relation: none is passed over, and the last ones are kept for those that have none yet
+        # each part gets a relation: no part is skipped, and the last relations are kept for the parts without a relation
         part = max(min(wanted, part + (at > 0)), part, len(shares) - (len(order) - at)) if at else 0
         chosen.update(dict.fromkeys(members[relation], part))
         done += len(members[relation])

@@ -54,7 +54,8 @@ _OF_CHOICES = ("choices", "english")
 
 @dataclass(frozen=True, eq=False)
 class Answers(ScoredTable):
-    """The scores of items under methods: one row for each method, item and score. A control with draws has one row for each draw.
+    """The scores of items under methods: one row for each method, item and score. A control with several draws has a separate
+    row for each draw.
 
     Columns: method, of (the method that a control belongs to), control (``random direction`` and so on), draw, locale, kind,
     concept, score, value.
@@ -87,25 +88,28 @@ class Answers(ScoredTable):
         """Returns the mean over the wordings of a question and the spread between them, by method, locale and score.
 
         Raises:
-            DataError: no concept has two wordings; ``sl.data.atlas(wordings=3, cloze=True)`` contains several.
+            DataError: no concept has two wordings. ``sl.data.atlas(wordings=3, cloze=True)`` contains concepts with several
+                wordings.
         """
         return Wordings(wordings(self.frame).frame, self.meta)
 
     def compare(
         self, first: str, second: str, score: GivenScore | None = None, locale: str | None = None, *, seed: int = 0
     ) -> Comparison:
-        """Returns the difference of two methods, first minus second, paired item by item, with an interval over concepts and p
-        by sign flips.
+        """Returns the difference of two methods (first minus second), paired item by item, with an interval over concepts and
+        a p-value from sign flips.
 
-        Use this to show that one method is better than another, for example surgical steering than EN alone. It is not enough
-        that the interval of one method excludes zero and that of the other does not.
+        Use ``compare`` to show that one method is better than another, for example that surgical steering is better than EN
+        alone. A method whose interval excludes zero is not always better than a method whose interval includes zero.
 
         Args:
-            first: the name of a method, or ``unsteered`` or ``explicit prompt``. The draws of a control are averaged.
+            first: the name of a method, or ``unsteered``, or ``explicit prompt``. If the method is a control, its draws are
+                averaged.
             second: the name of the method that is subtracted.
             score: a measured score; ``None`` takes all requested scores.
-            locale: a locale; ``None`` takes all of them, and a concept counts once, with the mean of its locales.
-            seed: the seed of the interval and of the sign flips.
+            locale: a locale; ``None`` takes all locales. With ``None``, each concept counts once, with the mean over its
+                locales.
+            seed: the random seed of the interval and of the sign flips.
 
         Raises:
             UnknownNameError: there is no such method, score or locale.
@@ -131,32 +135,36 @@ def answered(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Answers:
-    """Measures every item unsteered, with its explicit prompt, and under each method.
+    """Measures every item with the unsteered model, with its explicit prompt, and under each method.
 
-    ``explicit prompt`` is measured on the items that have one. A method that uses explicit prompts is measured on all items;
-    items without an explicit prompt are then asked by their implicit one.
+    The method ``explicit prompt`` is measured on the items that have an explicit prompt. A method that uses explicit prompts
+    is measured on all items. If a method uses explicit prompts, an item without an explicit prompt is asked by its implicit
+    prompt.
 
     Args:
         model: the base model on which methods are compared.
         items: usually the test part of a split. Consistency is measured if English is among the locales.
-        methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
-        scores: names of scores, or your own scores. Their companions (such as margins) are measured too.
-        controls: the controls of every plan; ``True`` for 20 random directions and the next locale's plan.
-        locales: the locales to score; ``None`` takes the plans' locales, or without plans all locales of the items except
-            English.
-        scoring: how choices are presented and scored; the defaults for ``None``.
-        texts: held-out texts of each locale, for scores of such texts; ``None`` takes the questions with their right answers.
-        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
-        explicit: whether the unsteered model is also asked by explicit prompts.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``. Results under hooks are not kept.
+        methods: the methods by name. A method is given as a plan, the plan of each locale, a choice, a ``Checkpoint``,
+            another model, hooks, or any ``Method``.
+        scores: names of scores, or your own scores. The companions of these scores (such as margins) are measured too.
+        controls: the controls of every plan; ``True`` gives 20 random directions and the next locale's plan.
+        locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
+            except English.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
+        texts: held-out texts of each locale, for scores of held-out text; ``None`` takes the questions with their right
+            answers.
+        max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
+        explicit: whether the unsteered model also answers explicit prompts.
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``). Results of methods with hooks are
+            not kept.
 
     Raises:
-        SettingsError: there are no methods; a method has the name of a method that they are compared with; plans are for
-            different locales; a checkpoint tokenizes text differently; or a score cannot be measured on any of the items.
+        SettingsError: there are no methods; a method has the reserved name ``unsteered`` or ``explicit prompt``; plans are
+            for different locales; a checkpoint tokenizes text differently; or a score cannot be measured on any of the items.
         FingerprintError: a plan belongs to another model.
-        UnknownNameError: there is no such score, or the texts lack one of the locales.
+        UnknownNameError: a score has an unknown name, or the texts lack one of the locales.
         ModelError: scores of an unsteered model are NaN or infinite.
         VectorError: scores under a plan are NaN or infinite.
     """
@@ -176,7 +184,7 @@ def answered(
             rows += own
             described |= said
             if any(method.brings_model for method in group.values()):
-                gc.collect()  # the parts of a model that was let go hold each other
+                gc.collect()  # the parts of a released model refer to each other, so only the garbage collector frees them
     if not rows:
         raise SettingsError(
             f"{items!r} contains no items in {', '.join(codes)} that can be used to measure "
@@ -190,11 +198,11 @@ def answered(
 
 
 def _one_model_at_a_time(methods: Mapping[str, Method]) -> Iterator[dict[str, Method]]:
-    """Yields groups of methods: first all methods that run on an existing model, which run together, and then each other method
+    """Yields groups of methods: first one group with all methods that run on an existing model, and then each other method
     alone.
 
-    A model that a method loads is released before the next method runs. So memory contains only one of them in addition to the
-    base model, however many checkpoints there are.
+    A model that a method loads is released before the next method runs. Therefore memory contains at most one loaded model in
+    addition to the base model.
     """
     yield {name: method for name, method in methods.items() if not method.brings_model}
     for name, method in methods.items():
@@ -250,16 +258,16 @@ class _Marker:
         explicit: bool,
         beside: bool,
     ) -> tuple[list[Row], dict[str, dict[str, str]]]:
-        """Returns the rows of some methods and a description of what runs in each locale. Models that the methods load are
-        released.
+        """Returns the rows of a group of methods, and a description of each method in each locale. Models that the methods
+        load are released.
 
         Args:
             group: the methods by name.
             controls: the controls of every plan.
             texts: held-out texts of each locale.
             bar: the progress bar.
-            explicit: whether the unsteered model is also asked by explicit prompts.
-            beside: whether the methods for comparison were measured before.
+            explicit: whether the unsteered model also answers explicit prompts.
+            beside: whether the unsteered model and the explicit prompt were measured before.
         """
         every = {code: variants_of(self.model, group, self.locales, code, controls, explicit=explicit) for code in self.locales}
         known = (UNSTEERED, EXPLICIT) if beside else ()
@@ -267,7 +275,7 @@ class _Marker:
         for label, prepared in (one for own in variants.values() for one in own):
             check_tokens(self.model, prepared.model, label["method"], self.items)
         expected = len(group) + (0 if beside else 1 + explicit)
-        controlled = {code: len(own) - expected for code, own in variants.items()}  # which nobody knew before
+        controlled = {code: len(own) - expected for code, own in variants.items()}  # this number is known only now
         bar.total += sum(len(self.items.of(locale=code)) * more for code, more in controlled.items()) * self.rounds
         parts = [part for code in self.locales for part in self._parts(code, variants[code], texts)]
         run_all([work for part in parts for work in part.works], self.running, bar)
@@ -278,7 +286,7 @@ class _Marker:
         return rows, described
 
     def _parts(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None) -> Iterator["_Part"]:
-        """Yields the work in one locale, for each of the variants."""
+        """Yields the parts of the work in one locale for all variants."""
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
@@ -291,7 +299,7 @@ class _Marker:
                 yield self._written(code, asked, label, prepared)
 
     def _scored(self, code: str, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]]) -> "_Part":
-        """Returns the work of scoring the choices of items of one locale and kind, method by method."""
+        """Returns the work that scores the choices of items of one locale and kind, method by method."""
         found: dict[int, Sequence[Outcome]] = {}
         works: list[Work] = []
         for numbers in together(variants):
@@ -315,7 +323,8 @@ class _Marker:
         variants: Mapping[int, Prepared],
         found: dict[int, Sequence[Outcome]],
     ) -> Iterator[Work]:
-        """Yields the scoring of variants that share their model, form and hooks. Their outcomes are put into ``found``."""
+        """Yields the work that scores variants with the same model, prompt form and hooks. The outcomes of the variants are
+        put into ``found``."""
         steered = {number: own.plan for number, own in variants.items() if own.plan is not None}
         numbers = list(steered)
         scoring = self._put(first)
@@ -323,7 +332,7 @@ class _Marker:
         def taking(task: ScoringTask, own: Sequence[int]) -> Callable[["pd.DataFrame"], None]:
             def take(result: "pd.DataFrame") -> None:
                 base, *outcomes = task.outcomes(result)
-                finite(base, first.model)  # first, or the plan would be blamed
+                finite(base, first.model)  # the unsteered model is checked first; otherwise the error would name the plan
                 found.update((n, finite(one, first.model, steered[n])) for n, one in zip(own, outcomes, strict=True))
                 found.update(dict.fromkeys(variants.keys() - steered.keys(), base))
 
@@ -334,18 +343,19 @@ class _Marker:
             yield Work(code, task, first, taking(task, own))
 
     def _put(self, prepared: Prepared) -> Scoring:
-        """Returns how items are presented to a variant: as in the scoring, but explicitly if the method is explicit."""
+        """Returns the scoring of a variant. If the variant uses explicit prompts, the returned scoring has the form
+        ``explicit``."""
         return replace(self.scoring, form="explicit") if prepared.form == "explicit" else self.scoring
 
     def _english(self, model: LensModel) -> English:
-        """Returns the unsteered English outcomes of a model, which are computed once."""
+        """Returns the unsteered English outcomes of a model. The outcomes are computed once and then stored."""
         if model not in self._kept:
             common = (self.scores, self.scoring, self.batch_size, self.running)
             self._kept[model] = english_outcomes(model, self.items, self.locales, *common)
         return self._kept[model]
 
     def _read(self, code: str, items: Items, label: Label, prepared: Prepared, texts: Texts | None) -> "_Part":
-        """Returns the work of reading a locale's held-out texts under one variant."""
+        """Returns the work that measures the perplexity of a locale's held-out texts under one variant."""
         held_out = held_out_texts(items, code, texts)
         task = ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)
 
@@ -356,18 +366,18 @@ class _Marker:
         return _Part.of_one(code, task, label, prepared, made)
 
     def _written(self, code: str, asked: Sequence[Item], label: Label, prepared: Prepared) -> "_Part":
-        """Returns the work of writing answers to a locale's items under one variant."""
+        """Returns the work that generates answers to a locale's items under one variant."""
         task = WritingTask(tuple(asked), prepared.plan, self.max_new_tokens, self.batch_size, self._put(prepared))
         return _Part.of_one(code, task, label, prepared, lambda result: writing_rows(task.writings(result), self.scores))
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The work for some rows of the table."""
+    """The work that produces some rows of the table."""
 
     works: Sequence[Work]
     rows: Callable[[], Iterator[Row]]
-    """Returns the rows when all work is done."""
+    """A function that returns the rows after all work is done."""
 
     @classmethod
     def of_one(
@@ -376,8 +386,8 @@ class _Part:
         """Returns a part with one task.
 
         Args:
-            code: the locale.
-            task: the task.
+            code: the code of the locale.
+            task: the task that is run.
             label: the label of the variant.
             prepared: the model that runs the task.
             made: a function that makes rows from the task's result.

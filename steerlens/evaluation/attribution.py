@@ -1,10 +1,10 @@
-"""Predicts a sweep without running it, from the derivative of each item's margin along a vector, which one pass gives.
+"""Predicts the results of a sweep without running its cells, from the derivative of each item's margin along a vector.
 
-To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an item's margin by ``s * g_l . v``, where ``g_l``
-is the margin's derivative with respect to the residual there, summed over the steered tokens (attribution patching: Nanda 2023;
-Syed, Rager and Conmy, arXiv 2310.10348). One forward and one backward pass give it for every layer and vector at once. If a
-cell of the same vector and layer was run, it bends the prediction: the prediction is then the parabola through this cell that
-has the slope ``g_l . v`` at 0.
+To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an item's margin by ``s * g_l . v``. The vector
+``g_l`` is the derivative of the margin with respect to the residual after block ``l``, summed over the steered tokens. The
+method is called attribution patching (Nanda 2023; Syed, Rager and Conmy, arXiv 2310.10348). One forward and one backward pass
+give ``g_l . v`` for every layer and vector at once. If a cell of the same vector and layer was run, the prediction is a
+parabola instead of a straight line. The parabola passes through the cell and has the slope ``g_l . v`` at strength 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,23 +22,24 @@ from steerlens.steering import SteeredTokens, SteeringVector
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """How each item's margin changes with one vector at each layer, to first order."""
+    """The first-order change of each item's margin under one vector at each layer."""
 
     slopes: Mapping[int, Float[ndarray, " item"]]
     """The change of the margin per unit of strength, by layer, in nats per token (or in the unit of the scoring's
     normalisation)."""
     bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
-    """The quadratic coefficient by layer, if a cell was run there."""
+    """The quadratic coefficient of the prediction, for each layer at which a cell was run."""
     unknown_of: str = ""
-    """The name of an intervention whose derivative is not known. Only cells that were run have its effect."""
+    """The name of an intervention whose derivative is not known. The effect of this intervention is known only in cells that
+    were run."""
 
     @classmethod
     def unknown(cls, name: str) -> "Attribution":
-        """Returns the attribution of an intervention that is not an addition. If a cell was run, it is a straight line through
-        that cell.
+        """Returns the attribution of an intervention that is not an addition. At a layer where a cell was run, the prediction
+        is a straight line through that cell.
 
         Args:
-            name: the name of the intervention, for errors.
+            name: the name of the intervention, which is used in error messages.
         """
         return cls({}, {}, name or "an intervention")
 
@@ -57,14 +58,15 @@ class Attribution:
                 f"the effect of {self.unknown_of} at layer {layer} cannot be predicted from a derivative, because "
                 f"{self.unknown_of} does not add a fixed direction. Use mode 'exact' or 'screened'."
             )
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it is infinite or NaN, and reported as such
+        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: the result is not finite
             return strength * self.slopes[layer] + strength * strength * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
-        """Returns this attribution bent at ``layer`` so that it gives ``change`` at ``strength``, which was run.
+        """Returns this attribution with its curve at ``layer`` passing through ``change`` at ``strength``, as measured in a
+        cell that was run.
 
-        If the change is not finite, the line stays straight. If no derivative is known, it is a straight line through the
-        change.
+        If the change is not finite, the prediction stays a straight line. If no derivative is known, the prediction is a
+        straight line through the change.
         """
         if layer not in self.slopes:
             straight = np.where(np.isfinite(change), change, 0.0) / strength
@@ -81,7 +83,7 @@ def attributions(
 
     Args:
         vectors: each vector with its layers.
-        tokens: the tokens that would be steered.
+        tokens: the steered tokens for which the effect is predicted.
         scorer: the items, in batches.
 
     Returns:
@@ -101,9 +103,10 @@ def slopes_along(
     """Returns the derivative of each item's margin along a vector, by layer.
 
     Args:
-        vector: the direction.
+        vector: the vector along which the margin is differentiated.
         layers: the requested layers.
-        gradients: by layer, the derivative with respect to any vector added after it.
+        gradients: for each layer, the derivative of each item's margin with respect to a vector that is added after this
+            layer.
 
     Raises:
         LayerError: the vector was not taken at a layer.
@@ -112,7 +115,7 @@ def slopes_along(
 
 
 def joined(pieces: Sequence[Attribution]) -> Attribution:
-    """Returns the attribution of the items of all pieces, one piece after another. None of them is bent.
+    """Returns the attribution of the items of all pieces, one piece after another. Quadratic coefficients are not included.
 
     Args:
         pieces: the attributions of one vector at the same layers, at least one.

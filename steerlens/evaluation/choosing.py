@@ -1,4 +1,4 @@
-"""Chooses one plan for each contrast, and one for all together, from a sweep, only on dev."""
+"""Chooses plans from a sweep on dev: one plan for each contrast, and one plan for all contrasts together."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _FEW = 2
-"""The number of layers of each contrast that are combined after a screened sweep. Such a sweep runs few cells in full, to save
-time."""
+"""The number of layers of each contrast that are combined after a screened sweep. A screened sweep runs few cells in full, to
+save time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Choices(Mapping[str, Chosen]):
-    """The chosen plans: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all contrasts together. Each is a method for
-    the plane."""
+    """The chosen plans: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all contrasts together. Each choice can be
+    used as a method for the plane."""
 
     each: Mapping[str, Chosen]
-    """The choices by name: every contrast, and ``surgical`` if several contrasts share a locale."""
+    """The choices by name. The names are the contrasts, and ``surgical`` if several contrasts share a locale."""
     tried: Combinations
-    """The combinations that were run on dev. Surgical steering was chosen from these, from the cells that they combine, and
-    from the unsteered model."""
+    """The combinations that were run on dev. Surgical steering was chosen from these combinations, from their cells, and from
+    the unsteered model."""
 
     def __getitem__(self, name: str) -> Chosen:
-        """Returns the choice with a name.
+        """Returns the choice with the given name.
 
         Raises:
             UnknownNameError: there is no such choice.
@@ -56,7 +56,7 @@ class Choices(Mapping[str, Chosen]):
         return name in self.each
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Returns the choice with a ``name``, or ``default`` if there is none.
+        """Returns the choice with a ``name``, or ``default`` if there is no such choice.
 
         Args:
             name: a contrast's name, or ``surgical``.
@@ -76,7 +76,7 @@ class Choices(Mapping[str, Chosen]):
 
     @property
     def surgical(self) -> Chosen:
-        """The choice for all contrasts together: a cell of each, cells of some of them, or unsteered.
+        """The choice for all contrasts together: one cell of each contrast, cells of some contrasts, or the unsteered model.
 
         Raises:
             SettingsError: there was only one contrast, or the contrasts share no locale.
@@ -90,7 +90,7 @@ class Choices(Mapping[str, Chosen]):
 
 
 def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
-    """Chooses as described in ``Sweep.choose``, which also lists the errors."""
+    """Chooses plans as described in ``Sweep.choose``, which also lists the errors."""
     aims = {name: aim_of(next(iter(source.vectors.named(name).values()))) for name in source.vectors.names}
     lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
     if lacking:
@@ -130,7 +130,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
 
 
 def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]:
-    """Runs those swept strengths below the best cell's strength, at its layer, that were only predicted."""
+    """Runs the cells at the best cell's layer that have a smaller swept strength and were only predicted."""
     top = aim.ordered(cells)[0]
     best = top.steps[0]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
@@ -142,7 +142,8 @@ def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]
 
 
 def _tops(ordered: list[PlanSpec], chosen: PlanSpec, n: int) -> list[PlanSpec]:
-    """Returns the cells of one contrast that are combined. At the layer of the chosen cell, the chosen cell is used."""
+    """Returns the cells of one contrast that are combined with cells of other contrasts. At the layer of the chosen cell, the
+    chosen cell is used."""
     tops = at_other_layers(ordered, n)
     return [chosen if chosen.steps and chosen.steps[0].layer == top.steps[0].layer else top for top in tops]
 
@@ -162,7 +163,7 @@ def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:
     """Returns the parts on which the swept items are scored: one for each locale and kind that was swept."""
     frame = swept.frame
     locales = dict.fromkeys(source.vectors.locales_in(source.items))
-    if ENGLISH in set(frame["locale"]):  # by some of the scores
+    if ENGLISH in set(frame["locale"]):  # some scores are measured on English items
         locales[ENGLISH] = None
     parts, some = [], _places(_run_cells(swept)) if swept.meta.get("mode") == "halving" else None
     for code in locales:
@@ -184,9 +185,11 @@ def _locales_of(name: str, swept: Sweep) -> tuple[str, ...]:
 
 
 def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tuple[str, ...]:
-    """Returns the locales in which all contrasts were swept. A warning is logged if a contrast was swept in more locales.
+    """Returns the locales in which all contrasts were swept. A warning is logged if a contrast was also swept in other
+    locales.
 
-    In English, vectors without a locale are swept only by some scores. So English is included only if there is no other locale.
+    In English, vectors without a locale are measured only by some scores. Therefore English is included only if there is no
+    other locale.
     """
     first, *others = locales.values()
     both = tuple(code for code in first if all(code in own for own in others))
@@ -208,8 +211,7 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     """Returns the specs of each contrast's cells, and puts them into the cache.
 
     Raises:
-        SettingsError: a contrast has no cells that were run, or several contrasts are to be combined and all cells are at one
-            layer.
+        SettingsError: no cell of a contrast was run, or several contrasts are combined and all cells are at one layer.
     """
     counts = {name: len(run.loc[run["vector"] == name, CELL].drop_duplicates()) for name in aims}
     layers = run["layer"].nunique()
@@ -225,10 +227,10 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
 
 
 def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
-    """Runs combinations and returns them, the best first.
+    """Runs combinations and returns them in order, with the best combination first.
 
     Raises:
-        SettingsError: there are no combinations, or none has finite scores.
+        SettingsError: there are no combinations, or no combination has finite scores.
     """
     if not combinations:
         raise SettingsError(
@@ -245,11 +247,12 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
 
 
 def _run_cells(swept: Sweep) -> "pd.DataFrame":
-    """Returns the rows of cells that were run with finite scores. Predicted cells and NaN are not used for choices."""
+    """Returns the rows of cells that were run with finite scores. Predicted cells and cells with NaN scores are not used for
+    choices."""
     run = swept.frame[swept.frame["exact"]]
     run = run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
     items = run["locale"] + " " + run["concept"]
-    # halving runs cells on more items, the better they are
+    # halving runs better cells on more items
     asked = items.groupby([run[name] for name in CELL]).transform("nunique")
     return run[asked == asked.groupby(run["vector"]).transform("max")]
 
@@ -260,7 +263,7 @@ def _places(run: "pd.DataFrame") -> set[tuple[str, str]]:
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
-    """Puts the sweep's cells into the cache, for the parts on which they were run, and returns their specs.
+    """Puts the sweep's cells into the cache, for the parts on which the cells were run, and returns the cells' specs.
 
     Raises:
         SettingsError: the sweep and the items differ.
@@ -278,7 +281,7 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
             if set(rows["concept"]) != order.keys():
                 raise SettingsError(
                     f"the sweep and the given items differ in {locale}: expected the items that were swept, and vectors for "
-                    "the same locales. Give those."
+                    "the locales that were swept. Give these items and vectors."
                 )
             base = _unknown(lines, order)  # filled by the cells of every vector, which may contain different scores
             for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):
@@ -293,5 +296,6 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
 
 
 def _unknown(lines: Mapping[str, int], order: Mapping[str, int]) -> Values:
-    """Returns values that are not known yet. For example, a sweep does not contain the score of the answer's text."""
+    """Returns an array of NaN for values that are not known yet. For example, a sweep may lack the score of an answer's
+    text."""
     return np.full((len(lines), len(order)), np.nan)

@@ -1,4 +1,5 @@
-"""The table of combinations: all steps of each combination, and the scores of every item under it."""
+"""The table of combinations. The table contains the steps of each combination and the scores of every item under the
+combination."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 class Combinations(ResultTable):
     """One row for each combination of cells, item and score.
 
-    Columns: plan (in words), vector_1, layer_1, strength_1, tokens_1 and so on for every step, locale, kind, concept, score,
-    value, base (the item's unsteered score).
+    Columns: plan (a description in words), vector_1, layer_1, strength_1, tokens_1 and so on for every step, locale, kind,
+    concept, score, value, base (the item's unsteered score).
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
@@ -26,7 +27,7 @@ class Combinations(ResultTable):
 
         Args:
             score: one of the measured scores.
-            locale: one locale; all of them pooled for ``None``.
+            locale: one locale; ``None`` pools all locales.
 
         Raises:
             UnknownNameError: there is no such score or locale.

@@ -1,4 +1,5 @@
-"""Compares methods with the unsteered model and with each other: changes paired item by item, with intervals over concepts."""
+"""Compares methods with the unsteered model and with each other. Changes are paired item by item and have intervals over
+concepts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEAN = "mean"
-"""The name of the row over all locales. A concept counts once, with the mean over its locales."""
+"""The name of the row for all locales together. In this row, a concept counts once, with the mean over its locales."""
 COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "of", "control", "draws", "p")
 
 
@@ -23,9 +24,9 @@ class Comparison(ResultTable):
     """The difference between two methods on the same items.
 
     Columns: method and against (the two methods), score, locale (``mean``: over locales), n (concepts), first and second (the
-    mean of each method over these concepts), change (first minus second), low and high (its paired 95% interval over concepts),
-    p (two-sided, for the hypothesis of no difference, by sign flips of the concepts' changes; correct it if you claim several
-    differences).
+    mean of each method), change (first minus second), low and high (the change's paired 95% interval over concepts), p. ``p``
+    is the two-sided p-value for the hypothesis of no difference, from sign flips of the concepts' changes. Correct ``p`` if
+    you claim several differences.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -49,8 +50,8 @@ def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[s
     if not rows:
         raise SettingsError(
             f"no item was scored for both {first!r} and {second!r} by "
-            f"{' or '.join(scores)}{'' if locale is None else f' in {locale}'}. Choose another score, or answer items of both "
-            "kinds."
+            f"{' or '.join(scores)}{'' if locale is None else f' in {locale}'}. Choose another score, or call answered with "
+            "factual and cultural items."
         )
     return Comparison(pd.DataFrame(rows).assign(locale=locale or MEAN)[list(Comparison.columns)])
 
@@ -68,7 +69,7 @@ def _check_names(answers: "pd.DataFrame", first: str, second: str, scores: Seque
 
 
 def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed: int) -> Iterator[dict[str, Any]]:
-    """The row of one score, if both methods were measured by it on some item. Concepts are ordered by name."""
+    """Yields the row of one score, if the score was measured for both methods on some item. Concepts are ordered by name."""
     own = part[part["score"] == score]
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     table = table.reindex(columns=list(dict.fromkeys((first, second)))).dropna()
@@ -84,7 +85,8 @@ def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> lis
     """Returns the results of every method in every locale and over all locales, as rows of ``COLUMNS``.
 
     Args:
-        answers: one row per method, draw, locale and concept, with of and control; ``unsteered`` is one of the methods.
+        answers: one row per method, draw, locale and concept, with the columns ``of`` and ``control``. The methods include
+            ``unsteered``.
         score: the name of the score in the rows.
         column: the column that is averaged. Rows without a value are left out, item by item.
         seed: the seed of the bootstrap.
@@ -99,18 +101,18 @@ def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> lis
 
 
 def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, Any]]:
-    """One row per method, in one locale or in all."""
-    # [(concept, locale), (method, draw)]: paired item by item, then a concept's mean over the locales that ask it
+    """Yields one row per method, for the rows of one locale or of all locales."""
+    # [(concept, locale), (method, draw)]: changes are paired item by item, and then averaged over a concept's locales
     table = part.astype({column: float}).pivot_table(
         index=["concept", "locale"], columns=["method", "draw"], values=column, sort=False
     )
-    if (UNSTEERED, 0) not in table:  # the score cannot be measured on the unsteered model, so there is no change of it
+    if (UNSTEERED, 0) not in table:  # the score cannot be measured on the unsteered model, so no change can be computed
         return
     belongs = part.drop_duplicates("method").set_index("method")[["of", "control"]]
     found: dict[str, float] = {}
     for method, (of, control) in zip(belongs.index, belongs.to_numpy(), strict=True):
         both = table[[(UNSTEERED, 0), *(name for name in table.columns if name[0] == method)]].dropna()
-        if both.empty:  # measured on other items than the unsteered model
+        if both.empty:  # this method was measured on other items than the unsteered model
             continue
         concepts = both.index.get_level_values("concept").map(group_of)
         values = both.groupby(concepts, sort=False).mean().to_numpy()  # [concept, 1 + draw]

@@ -1,4 +1,5 @@
-"""Cross-lingual consistency: whether a model ranks the same candidates in the same order in two languages, right or wrong."""
+"""Cross-lingual consistency: whether a model ranks the same candidates in the same order in two languages, even if the order
+is wrong."""
 
 from collections.abc import Sequence
 
@@ -11,21 +12,21 @@ from steerlens.evaluation.outcomes import Outcome
 def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
     """Returns the RankC of one question: the softmax-weighted overlap of two rankings of its candidates, between 0 and 1.
 
-    ``sum_j w_j P@j`` with ``P@j`` the share of the first j candidates that both rankings have among their first j, and ``w_j =
-    e^(N - j) / sum_k e^(N - k)`` (Qi, Fernández and Bisazza, arXiv 2310.10378, equations 1 to 3). It is 1 for the same order.
-    For two random orders it is not 0 but, with four candidates, 0.38 on average.
+    RankC is ``sum_j w_j P@j`` with ``w_j = e^(N - j) / sum_k e^(N - k)`` (Qi, Fernández and Bisazza, arXiv 2310.10378,
+    equations 1 to 3). ``P@j`` is the share of candidates that the top j of the two rankings have in common. RankC is 1 for two
+    equal orders. For two random orders of four candidates, RankC is 0.38 on average.
 
     Args:
         scores: the score of each candidate in one language.
         others: the scores of the same candidates, in the same order, in the other language.
 
     Raises:
-        PromptError: the numbers of scores differ, or there are none.
+        PromptError: the numbers of scores differ, or there are no scores.
     """
     n = len(scores)
     if n != len(others) or not n:
         raise PromptError(
-            f"{n} and {len(others)} candidates given: expected the same number in both languages, and at least one."
+            f"{n} and {len(others)} candidates given for the two languages: expected the same number in both, at least 1."
         )
     first, second = (np.argsort(-np.asarray(given, dtype=float), kind="stable") for given in (scores, others))
     overlap = [len(set(first[:j]) & set(second[:j])) / j for j in range(1, n + 1)]
@@ -34,8 +35,8 @@ def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
 
 
 def consistency(outcome: Outcome, english: Outcome | None) -> float:
-    """RankC of a factual item and its English item. It is NaN if there is no English item, or if the choices are not the same
-    in the same order."""
+    """Returns the RankC of a factual item and its English item. RankC is NaN if there is no English item, or if the choices
+    of the two items differ in number or in the position of the answer."""
     item = outcome.item
     if english is None or (len(item.choices), item.answer) != (len(english.item.choices), english.item.answer):
         return float("nan")

@@ -1,4 +1,4 @@
-"""The depth at which a vector works: the layer where it raises its score most, with intervals over concepts."""
+"""The depth of a vector: the layer where the vector raises its score most, with intervals over concepts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,28 +22,31 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _TIE = 1e-6
-"""The weight of the margin relative to the share of right answers. It orders layers with the same share."""
+"""The weight of the margin relative to the share of right answers. With this small weight, the margin orders only layers with
+the same share."""
 
 
 @dataclass(frozen=True, eq=False)
 class Depths(ResultTable):
     """The layer where each vector raises its score most, and the difference in depth between vectors.
 
-    Columns: vector, score, n (concepts), gain, measure, layer with its 95% interval low and high over concepts, deeper.
+    Columns: vector, score, n (concepts), gain, measure, layer, low and high (the 95% interval of the layer over concepts),
+    deeper.
 
     The measure ``peak`` is the best layer. The measure ``centre`` is the mean layer, weighted by the gain (a layer without a
-    gain has the weight zero); it depends less on single cells. A layer counts with its best strength. The gain is the gain at
-    the peak. As the best of many gains, it is overestimated.
+    gain has the weight zero). ``centre`` depends less on single cells than ``peak``. Each layer counts with its best strength.
+    The column ``gain`` contains the gain at the peak. The gain at the peak is overestimated because it is the largest of many
+    gains.
 
-    Each pair of vectors also has rows for the difference, for example ``LOC - EN``. There ``layer`` is the number of layers by
-    which the first vector is deeper, and ``deeper`` is the share of resamples in which it is deeper.
+    Each pair of vectors also has rows for the difference, for example ``LOC - EN``. In the rows of ``LOC - EN``, ``layer`` is
+    the number of layers by which LOC is deeper, and ``deeper`` is the share of resamples in which LOC is deeper.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("vector", "score", "n", "gain", "measure", "layer", "low", "high", "deeper")
 
     def plot(self, swept: "Sweep") -> "Figure":
-        """Draws the scores from which depths were computed, by layer and strength. 95% of the resampled best layers are shown
-        in grey.
+        """Draws the scores from which depths were computed, by layer and strength. A grey band shows 95% of the resampled
+        best layers.
 
         Args:
             swept: the sweep from which the depths were computed.
@@ -65,12 +68,13 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
     Args:
         frame: the rows of a sweep.
         scores: the score of each vector, in order.
-        draws: the number of resamples of concepts. Each vector has its own, since the vectors' items share no concept.
+        draws: the number of resamples of concepts. Each vector is resampled separately, because the vectors' items share no
+            concept.
         seed: the seed of the resamples.
 
     Raises:
-        UnknownNameError: the sweep has no such vector, or there is no such score.
-        SettingsError: no score is named, or there are no items of the kind on which a score is measured.
+        UnknownNameError: the sweep lacks a vector, or a score is not known.
+        SettingsError: no scores are given, or a score cannot be measured on any of the items.
     """
     import pandas as pd
 
@@ -86,10 +90,10 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
 
 
 def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[list[int], list[float], NDArray]:
-    """The change of a score in each cell of one vector, by concept, from ``change_table``.
+    """Returns the change of a score in each cell of one vector, by concept, from ``change_table``.
 
     Returns:
-        The layers, the strengths that were run at all of them, and the changes ``[concept, layer, strength]``. Each change is
+        The layers, the strengths that were run at all layers, and the changes ``[concept, layer, strength]``. Each change is
             the mean over the concept's locales.
 
     Raises:
@@ -101,14 +105,14 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
 
 
 def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFrame":
-    """The change of a score by concept (rows), and by layer and strength (columns) of one vector's cells.
+    """Returns the change of a score by concept (rows), and by layer and strength of one vector's cells (columns).
 
-    If the score has a companion (such as the margin), a millionth of the companion's change is added, so that no two cells tie.
-    Strengths that were not run at all layers, such as those that ``extend`` adds to a sweep, are left out: otherwise some
-    layers would count with more strengths than others. A concept that lacks one of the other cells is left out, too.
+    If the score has a companion (such as the margin), a millionth of the companion's change is added, so that cells do not
+    tie. Strengths that were not run at all layers (for example strengths added by ``extend``) are left out, so that all
+    layers count with the same strengths. A concept that lacks one of the remaining cells is left out, too.
 
     Args:
-        frame: the rows of a sweep. A concept's number is the mean over the locales in these rows.
+        frame: the rows of a sweep. The change of a concept is its mean over the locales in these rows.
         vector: the vector's name.
         score: the score's name.
 
@@ -130,7 +134,8 @@ def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFram
     table = table.reindex(columns=pd.MultiIndex.from_product([layers, strengths], names=["layer", "strength"])).dropna()
     if table.empty:
         raise SettingsError(
-            f"no item has a finite {score} in all cells of {vector}. Sweep items on which {score} can be measured, in all cells."
+            f"no item has a finite {score} in all cells of {vector}. Sweep items on which {score} can be measured, and run "
+            "all cells."
         )
     return table
 
@@ -150,8 +155,8 @@ def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, s
 
 
 def _resampled(layers: Sequence[int], changes: NDArray, draws: int, seed: Sequence[int]) -> tuple[dict[str, NDArray], float]:
-    """Peak and centre, ``[1 + draw]``, and the gain at the peak. The first value is for all concepts, and the others are for
-    resamples."""
+    """Returns the peak and the centre, each ``[1 + draw]``, and the gain at the peak. The first value is for all concepts,
+    and the other values are for resamples."""
     means = np.concatenate([changes.mean(axis=0)[None], bootstrap_means(changes, draws=draws, seed=seed)])
     best = means.max(axis=2)  # [1 + draw, layer]
     return {"peak": _peak(layers, best), "centre": _centre(layers, best)}, float(best[0].max())
@@ -164,12 +169,12 @@ def _peak(layers: Sequence[int], best: NDArray) -> NDArray:
 def _centre(layers: Sequence[int], best: NDArray) -> NDArray:
     gains = np.clip(best, 0, None)
     total = gains.sum(axis=1)
-    middle = float(np.mean(layers))  # where nothing is gained anywhere
+    middle = float(np.mean(layers))  # the centre if no layer has a gain
     return np.where(total > 0, gains @ np.array(layers, dtype=float) / np.where(total > 0, total, 1), middle)
 
 
 def _between(drawn: Mapping[str, Mapping[str, NDArray]], first: str, second: str) -> Iterator[dict[str, Any]]:
-    """The rows that say how much deeper the second vector works than the first."""
+    """Yields the rows for the number of layers by which the second vector works deeper than the first."""
     for measure in drawn[first]:
         between = drawn[second][measure] - drawn[first][measure]
         label = {"vector": f"{second} - {first}", "measure": measure}

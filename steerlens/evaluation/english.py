@@ -1,4 +1,4 @@
-"""The unsteered English outcomes, with which some scores compare."""
+"""The unsteered English outcomes, which some scores use as a reference."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ from steerlens.settings import Scoring
 
 
 def kinds_of(scores: Iterable[Score]) -> list[Kind]:
-    """Returns the kinds of items on which some scores are measured."""
+    """Returns the kinds of items on which the given scores are measured."""
     measured = {kind for score in scores for kind in score.kinds}
     return [kind for kind in KINDS if kind in measured]
 
@@ -28,7 +28,8 @@ def english_outcomes(
     batch_size: int | None,
     running: Running,
 ) -> English:
-    """Returns the unsteered English outcome of each concept that one of the locales asks, if a score compares with it."""
+    """Returns the unsteered English outcomes by concept, for the concepts of the locales' items, if one of the scores needs
+    English outcomes."""
     wanted = kinds_of(score for score in scores if score.evidence == "english")
     asked = {item.concept for item in items if item.kind in wanted and item.locale in locales}
     part = items.where(lambda item: item.locale == ENGLISH and item.kind in wanted and item.concept in asked)

@@ -1,4 +1,4 @@
-"""The evidence that scores need in addition to the choices' log probabilities: the texts that a model writes."""
+"""The generated texts of a model. Some scores need generated texts in addition to the log probabilities of choices."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
@@ -17,22 +17,22 @@ MAX_NEW_TOKENS = 32
 
 
 def written_by(tasks: Mapping[Name, WritingTask], model: LensModel, running: Running) -> dict[Name, list[Writing]]:
-    """Returns the texts that a model writes in each of some tasks, by the tasks' names, in the order of each task's items."""
+    """Returns the texts that a model generates in each task, by the task's name, in the order of the task's items."""
     with progress(sum(task.size for task in tasks.values()), "Texts", "item", show=bool(tasks)) as bar:
         results = running.results(list(tasks.values()), model, bar)
         return {name: task.writings(result) for (name, task), result in zip(tasks.items(), results, strict=True)}
 
 
 def are_written(scores: Iterable[Score]) -> bool:
-    """Returns whether one of the scores is a score of generated text."""
+    """Returns whether at least one of the scores is a score of generated text."""
     return any(score.evidence == "writing" for score in scores)
 
 
 def check_of_items(scores: Iterable[Score], whose: str) -> None:
-    """Refuses scores of held-out text if items are scored.
+    """Raises an error if one of the scores is a score of held-out text, which cannot be measured on items.
 
     Args:
-        scores: the scores that are to be measured.
+        scores: the requested scores.
         whose: a description of the measurement, for example ``a sweep``.
 
     Raises:
@@ -41,6 +41,6 @@ def check_of_items(scores: Iterable[Score], whose: str) -> None:
     bad = [score.name for score in scores if score.evidence == "reading"]
     if bad:
         raise SettingsError(
-            f"scores {bad} given for {whose}: expected scores of items, but these are scores of held-out text. Give them to "
-            "answered, plane or side_effects, which read such text."
+            f"scores {bad} given for {whose}: expected scores of items, but these are scores of held-out text. Give these "
+            "scores to answered, plane or side_effects, which measure held-out text."
         )

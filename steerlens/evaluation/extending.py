@@ -1,4 +1,5 @@
-"""Extends the strengths of a sweep: if a vector's best cell is at the largest strength, twice that strength is also run."""
+"""Extends the strengths of a sweep. If a vector's best cell is at the largest strength, twice the largest strength is also
+run."""
 
 import logging
 import math
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 Run = Callable[[Sequence[StepSpec], str], "pd.DataFrame"]
-"""A function that gets cells and the progress bar's name, and returns the rows of these cells."""
+"""A function that runs cells and returns their rows. The function gets the cells and the name of the progress bar."""
 
 
 def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
-    """Refuses a number of doublings that a sweep cannot make.
+    """Raises an error if a sweep cannot double its largest strength ``extend`` times.
 
     Args:
-        extend: how many times at most the largest strength is doubled.
+        extend: the largest number of times that the largest strength is doubled.
         mode: the mode of the sweep.
         strengths: the strengths of the sweep, at least one.
 
     Raises:
-        SettingsError: the number is not a whole number of 0 or more; the mode does not run every cell; the largest strength is
-            0 or less.
+        SettingsError: ``extend`` is not a whole number of 0 or more; the mode does not run every cell; or the largest
+            strength is 0 or less.
     """
     if (whole_number(extend) or 0) < 0 or whole_number(extend) is None:
         raise SettingsError(
@@ -54,14 +55,16 @@ def check_extend(extend: int, mode: Mode, strengths: Iterable[float]) -> None:
 
 
 def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run: Run) -> "pd.DataFrame":
-    """Returns the rows of a sweep, with rows of larger strengths if the best cells are at the largest one.
+    """Returns the rows of a sweep. Rows of larger strengths are added for vectors whose best cell is at their largest
+    strength.
 
-    For each vector whose best cell is at its largest strength, twice that strength is run at the layers of the three best cells
-    at the largest strength. This is repeated from there.
+    For a vector whose best cell is at the largest strength, twice the largest strength is run. The doubled strength is run at
+    the layers of the vector's three best cells with the largest strength. The doubling is repeated while the best cell is at
+    the largest strength, at most ``times`` times.
 
     Args:
         frame: the rows of a sweep in which all cells were run.
-        times: how many times at most a vector's largest strength is doubled.
+        times: the largest number of times that a vector's largest strength is doubled.
         scores: for each vector by name, the score that decides which of its cells is best.
         run: a function that runs more cells and returns their rows.
     """
@@ -77,12 +80,12 @@ def extended(frame: "pd.DataFrame", times: int, scores: Mapping[str, Score], run
 
 
 def _beyond(own: "pd.DataFrame", score: Score) -> list[StepSpec]:
-    """Returns the cells to run at twice the largest strength of one vector. There are none if its best cell is at a smaller
-    strength."""
+    """Returns the cells to run at twice the largest strength of one vector. The list is empty if the vector's best cell is at
+    a smaller strength."""
     rank = own_score(score.name)
     ranks = {cell: ranked(rank, gains) for cell, gains in _gains(own, score).items()}
     ordered = sorted((cell for cell in ranks if ranks[cell]), key=lambda cell: (ranks[cell], -cell.strength), reverse=True)
-    if not ordered:  # no cell could be measured, or none is finite
+    if not ordered:  # no cell could be measured, or no cell has finite gains
         return []
     largest = float(own["strength"].max())
     if _strength(weakest_of_best(ordered, [ranks[cell] for cell in ordered])) < largest:
@@ -96,11 +99,11 @@ def _strength(cell: PlanSpec) -> float:
 
 
 def _gains(own: "pd.DataFrame", score: Score) -> dict[PlanSpec, Gains]:
-    """Returns the gains of each cell of one vector in the scores by which ``choose`` orders cells: the graded score, the score,
-    and its companion."""
+    """Returns the gains of each cell of one vector in the scores by which ``choose`` orders cells: the graded score, the
+    score itself, and the score's companion."""
     there = set(own["score"])
     names = [name for name in (score.name, score.graded, score.companion) if name in there]
-    if score.name not in names:  # there are no items that it is measured on
+    if score.name not in names:  # there are no items on which the score is measured
         return {}
     means = {name: cell_means(own, CELL, name).set_index(CELL)["change"] for name in names}
     return {

@@ -1,4 +1,4 @@
-"""The effect on test of a vector from n pairs, compared with the vector from all pairs."""
+"""The effect on test of a vector that is computed from n pairs, compared with the vector from all pairs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Plans = dict[str, dict[str, SteeringPlan]]
-"""The plans by method (named after the number of pairs and the draw) and by locale."""
+"""The plans by method and by locale. The name of a method contains the number of pairs and the draw."""
 
 
 @dataclass(frozen=True, eq=False)
 class FewerPairs(ResultTable):
     """The change of a score, and of its companion, under vectors made from n pairs, by number of pairs.
 
-    Columns: vector, score, pairs (the number of pairs), n (concepts), draws (the number of vectors made from this number of
-    pairs), change (mean over draws, and over locales within a concept), low and high (95% of the draws, over the choice of
-    pairs), concepts_low and concepts_high (95% over concepts). The last number of pairs is all pairs, with one draw.
+    Columns: vector, score, pairs (the number of pairs), n (concepts), draws, change, low, high, concepts_low, concepts_high.
+    ``draws`` is the number of vectors that were made from this number of pairs. ``change`` is the mean over draws, and over
+    locales within a concept. 95% of the draws are between ``low`` and ``high``. ``concepts_low`` and ``concepts_high`` are the
+    ends of the 95% interval over concepts. The row with the largest number of pairs uses all pairs and has one draw.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -40,10 +41,11 @@ class FewerPairs(ResultTable):
     )
 
     def plot(self, score: GivenScore | None = None) -> "Figure":
-        """Draws the change by the number of pairs, with 95% of the draws.
+        """Draws the change against the number of pairs, with the range of 95% of the draws.
 
         Args:
-            score: a score in the table; ``None`` takes the last, which is the companion (the margin) if the score has one.
+            score: a score in the table; ``None`` takes the last score, which is the companion (such as the margin) if there
+                is a companion.
 
         Raises:
             UnknownNameError: the table does not have the score.
@@ -69,27 +71,28 @@ def fewer_pairs(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> FewerPairs:
-    """Measures the effect of vectors that are computed from only n pairs, for several n, on items that they were not computed
-    from.
+    """Measures the effect of vectors that are computed from only n pairs, for several n, on items that were not used for
+    these vectors.
 
-    A vector from few pairs is used unchanged, with its own length, which is larger because of noise.
+    A vector from few pairs is used unchanged. Noise makes such a vector longer than the vector from all pairs.
 
     Args:
         model: the model that is steered.
-        items: usually the test part of a split; the items of the score's kind are used.
-        differences: the differences of a contrast's pairs, from ``steering.pair_differences``, which also decide the layer.
+        items: the items that are scored, usually the test part of a split. Only items of the score's kind are used.
+        differences: the differences of a contrast's pairs, from ``steering.pair_differences``. The layer of the differences
+            is also the steered layer.
         strength: the factor on the vector.
         score: a score's name, or your own score; ``None`` takes the score that the contrast is meant to raise.
-        pairs: the numbers of pairs. Numbers above that of the locale with the fewest pairs are left out.
+        pairs: the numbers of pairs. Numbers larger than the number of pairs of the smallest locale are left out.
         tokens: the choice of steered tokens.
         draws: the number of vectors for each number of pairs.
         seed: the seed of the draws and of the intervals over concepts.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
 
     Raises:
-        SettingsError: no score is given, and the contrast is not meant to raise any.
+        SettingsError: no score is given, and the contrast does not name a score.
         PairsError: a number of pairs is below one.
         FingerprintError: the differences belong to another model.
     """
@@ -98,12 +101,12 @@ def fewer_pairs(
     if score is None and not differences.contrast.score:
         raise SettingsError(
             f"no score given, and contrast {differences.contrast.name!r} does not name a score that it is meant to raise. Give "
-            "score='transfer', or another name of evaluation.SCORES."
+            "score='transfer', or another name in evaluation.SCORES."
         )
     known, most = score_of(score or differences.contrast.score), differences.fewest
     sizes = list(dict.fromkeys([*differences.sizes(pairs, max(1, most - 1)), most]))
     plans = _plans(differences, sizes, strength, tokens, draws, seed)
-    methods = {name: own.get("", own) for name, own in plans.items()}  # without a locale: for all items
+    methods = {name: own.get("", own) for name, own in plans.items()}  # a plan without a locale is used for all items
     asked = items.where(lambda item: item.kind in known.kinds)
     answers = answered(model, asked, methods, scores=[known], batch_size=batch_size, executor=executor, resume=resume)
     rows = _rows(answers.frame, plans, sizes, known, seed)
@@ -123,7 +126,8 @@ def _plans(
 
 
 def _rows(answers: "pd.DataFrame", plans: Plans, sizes: Sequence[int], score: Score, seed: int) -> Iterator[dict[str, Any]]:
-    """Yields the mean change by number of pairs, with 95% of the draws and with its interval over concepts."""
+    """Yields one row for each number of pairs: the mean change, the range of 95% of the draws, and the interval over
+    concepts."""
     for name in (score.name, score.companion) if score.companion else (score.name,):
         table = answers[answers["score"] == name].pivot_table(index=["concept", "locale"], columns="method", values="value")
         concepts = table.index.get_level_values("concept").map(group_of)

@@ -1,5 +1,5 @@
-"""Checks for scores that are NaN or infinite. Half precision has no number above 65,504, and a strong vector can produce larger
-ones."""
+"""Checks for scores that are NaN or infinite. The largest number in half precision is 65,504, and steering with a strong
+vector can exceed this number."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from steerlens.steering import SteeringPlan
 
 
 def finite(outcomes: Sequence[Outcome], model: LensModel, plan: SteeringPlan | None = None) -> Sequence[Outcome]:
-    """The outcomes, if all scores are finite numbers.
+    """Returns the outcomes if all scores are finite numbers.
 
     Args:
         plan: the plan that steered the model; ``None`` for the unsteered model.
@@ -24,7 +24,7 @@ def finite(outcomes: Sequence[Outcome], model: LensModel, plan: SteeringPlan | N
 
 
 def refuse(bad: int, n: int, of: str, model: LensModel, plan: SteeringPlan | None = None) -> None:
-    """Raises an error if some of the scores are bad.
+    """Raises an error if some of the scores are NaN or infinite.
 
     Args:
         bad: the number of scores that are not finite.
@@ -32,8 +32,8 @@ def refuse(bad: int, n: int, of: str, model: LensModel, plan: SteeringPlan | Non
         of: a description of what is scored.
 
     Raises:
-        ModelError: the model was unsteered.
-        VectorError: the model was steered by the plan.
+        ModelError: scores of the unsteered model are NaN or infinite.
+        VectorError: scores under the plan are NaN or infinite.
     """
     dtype = model.fingerprint.dtype
     what = f"gives NaN or infinite scores for {bad} of {n} {of} in {dtype}"
@@ -44,7 +44,7 @@ def refuse(bad: int, n: int, of: str, model: LensModel, plan: SteeringPlan | Non
 
 
 def advice(dtype: str) -> str:
-    """Advice on a plan that makes the model's numbers overflow."""
+    """Returns the advice for a plan under which the model's numbers overflow."""
     wider = _wider(dtype)
     return f"lower the strength{f', or {wider}' if wider else ''}"
 

@@ -26,20 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SideEffects(ResultTable):
-    """The side effects of every method in every locale, and over all locales, in the columns of the plane.
+    """The side effects of every method in every locale and as a mean over locales. The table has the columns of the plane.
 
-    Scores: log_perplexity (nats per token of held-out text; +0.1 is a perplexity 1.105 times as high), right_language (the
-    share of generated texts in the locale's language), repetition (the share of a generated text's four-token sequences that
-    occurred earlier in it), or the scores that were requested.
+    The default scores are log_perplexity, right_language and repetition. ``log_perplexity`` is measured in nats per token of
+    held-out text, and a change of +0.1 means a perplexity that is 1.105 times as high. ``right_language`` is the share of
+    generated texts in the locale's language. ``repetition`` is the share of a generated text's four-token sequences that
+    occurred earlier in the text.
     """
 
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def plot(self, locale: str | None = None) -> "Figure":
-        """Draws the cost of each method: changes with their intervals, with one panel per score.
+        """Draws the side effects of each method: the changes with their intervals, with one panel per score.
 
         Args:
-            locale: one locale; the mean over all of them for ``None``.
+            locale: one locale; ``None`` takes the mean over all locales.
 
         Raises:
             UnknownNameError: there is no such locale.
@@ -72,23 +73,23 @@ def side_effects(
     """Measures the perplexity of held-out text, and the language and repetition of generated text, for each method relative to
     the unsteered model.
 
-    Changes are paired by text and by prompt. In held-out text, every token except the first is steered as if it had been
-    generated.
+    Changes are paired by text and by prompt. In held-out text, every token except the first is steered like a generated
+    token.
 
     Args:
         model: the base model on which methods are compared.
-        items: the items whose questions are continued; usually the test part of a split.
-        methods: as for ``plane``.
+        items: the items whose questions the model continues; usually the test part of a split.
+        methods: the methods by name (see ``plane``).
         scores: scores of generated text or of held-out text: names, or your own scores.
         texts: held-out text of each locale; ``None`` takes the questions with their right answers.
-        concepts: the number of concepts of each kind, drawn from the items by ``seed``; all for ``None``.
-        max_new_tokens: the largest number of tokens of a generated text, which is greedy.
-        scoring: how the questions are presented; the defaults for ``None``.
-        locales: as for ``plane``.
+        concepts: the number of concepts of each kind, which are drawn at random with ``seed``; ``None`` takes all concepts.
+        max_new_tokens: the largest number of tokens of a generated text. Decoding is greedy.
+        scoring: how the questions are presented; ``None`` takes the defaults.
+        locales: the locales in which side effects are measured (see ``plane``).
         seed: the seed of the draw of concepts and of the bootstrap.
-        batch_size: the number of prompts in a batch; 32 for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        batch_size: the number of prompts in a batch; ``None`` takes 32.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
 
     Raises:
         SettingsError: there are no methods, or plans are for different locales.

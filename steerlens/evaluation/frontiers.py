@@ -1,5 +1,5 @@
-"""The frontier: how transfer and localization trade off along a path of a method, and how certain it is that each point is on
-the front."""
+"""The frontier: the trade-off between transfer and localization along a path of methods. For each point, the share of
+resamples measures how certain its place on the Pareto front is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,22 +32,24 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _DECIMALS = 12
-"""The number of decimals used when means of resamples are compared. Sums of the same numbers can differ in later decimals."""
+"""The number of decimals to which means of resamples are rounded before they are compared. Rounding removes differences from
+floating-point summation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frontier(ResultTable):
     """The results of every point of every path in every locale, and their mean over locales.
 
-    Columns: method (the path), at (the number of the point along it, such as a training step or a strength), locale (``mean``:
-    over locales), score, n (concepts), value, change against unsteered, low and high of its paired 95% interval over concepts,
-    and on_front. The unsteered model is the point of the path ``unsteered`` at 0.
+    Columns: method (the path), at (the number of the point along the path, such as a training step or a strength), locale
+    (``mean``: over locales), score, n (concepts), value, change (against the unsteered model), low and high (the change's
+    paired 95% interval over concepts), and on_front. The unsteered model is the point at 0 of the path ``unsteered``.
 
-    on_front is the share of resamples of the concepts in which the point is on the Pareto front of the two axes, among the
-    points of all paths and the unsteered model. It is given for the mean over locales and for the scores of the axes, with the
-    same value in the rows of both scores. In other rows it is NaN. A share near 1 means that no other point is better on both
-    axes for almost any draw of concepts. A share near 0 means that another point nearly always is better on both. Points that
-    are close together share the front.
+    The column ``on_front`` contains the share of resamples in which the point is on the Pareto front of the two axes. A
+    resample draws concepts with replacement, and the front includes the points of all paths and the unsteered model.
+    ``on_front`` is given in the rows of the mean over locales, with the same value for the scores of both axes. In all other
+    rows, ``on_front`` is NaN. A share near 1 means that in almost all resamples no other point is better on both axes. A share
+    near 0 means that in almost all resamples another point is better on both axes. If points are close together, each of them
+    is on the front in only some resamples.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -69,10 +71,10 @@ class Frontier(ResultTable):
     def front(self, locale: str | None = None) -> tuple[Point, ...]:
         """Returns the points on the Pareto front (no other point is better on both axes), by ascending gain of the first axis.
 
-        Each is the name of its path and its number; the unsteered model is ``("unsteered", 0.0)``.
+        Each point is a pair of its path's name and its number. The unsteered model is ``("unsteered", 0.0)``.
 
         Args:
-            locale: one locale; the mean over all of them for ``None``.
+            locale: one locale; ``None`` takes the mean over all locales.
 
         Raises:
             UnknownNameError: there is no such locale.
@@ -82,11 +84,11 @@ class Frontier(ResultTable):
         return tuple(points[name] for name in self._plane().front(locale, axes=self.axes))
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
-        """Returns one row per point: value, change and interval of each score as text and, for the mean, the share on the
-        front.
+        """Returns one row per point, with the value, change and interval of each score as text. For the mean over locales,
+        the share of resamples on the front is added.
 
         Args:
-            locale: one locale; the mean over all of them for ``None``.
+            locale: one locale; ``None`` takes the mean over all locales.
 
         Raises:
             UnknownNameError: there is no such locale.
@@ -102,11 +104,11 @@ class Frontier(ResultTable):
         return table
 
     def _points(self) -> list[Point]:
-        """Returns the point of each row."""
+        """Returns the point (path and number) of each row."""
         return list(zip(self.frame["method"], self.frame["at"], strict=True))
 
     def _names(self) -> list[str]:
-        """Returns the name on the plane of the point of each row."""
+        """Returns for each row the name that its point has on the plane."""
         return [point_name(path, at) for path, at in self._points()]
 
     def _plane(self) -> Plane:
@@ -129,35 +131,35 @@ def frontier(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Frontier:
-    """Scores the points of paths on items, usually the test part of a split, and finds the Pareto front of two scores.
+    """Scores the points of paths on items and finds the Pareto front of two scores.
 
-    All points are scored on the same items, so their changes are paired. All points share the resamples.
+    All points are scored on the same items, so their changes are paired. The same resamples are used for all points.
 
     Args:
         model: the base model on which methods are compared.
-        items: the items that are scored.
-        paths: by name: a method for each number (a training step, a strength), an object whose ``points()`` returns such a
-            mapping (for example an aligned model), or one method, which is a path of one point at 1. Methods are given as for
-            ``plane``.
-        scores: names of scores, or your own scores; those of the axes are measured too.
+        items: the items that are scored, usually the test part of a split.
+        paths: the paths by name. A path is a mapping from numbers (training steps or strengths) to methods, or an object
+            whose ``points()`` returns such a mapping (for example an aligned model). One method alone is a path with one point
+            at 1. Methods are given as in ``plane``.
+        scores: names of scores, or your own scores. The scores of the axes are measured too.
         axes: the two scores of the Pareto front; transfer and localization by default.
-        locales: the locales to score; ``None`` takes the plans' locales, or without plans all locales of the items except
-            English.
-        scoring: how choices are presented and scored; the defaults for ``None``.
+        locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
+            except English.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
         draws: the number of resamples from which ``on_front`` is computed.
         seed: the seed of the resamples and of the intervals.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
 
     Returns:
-        ``unsteered`` at 0, and the points of each path by ascending number.
+        The frontier, with ``unsteered`` at 0 and the points of each path by ascending number.
 
     Raises:
-        SettingsError: there are no paths; a path has no points, or the name of a method that methods are compared with; a point
-            is not a number or occurs twice; both axes are the same score; a score of an axis cannot be measured on any of the
-            items; plans are for different locales; or a checkpoint tokenizes text differently.
-        UnknownNameError: there is no such score, or the items do not contain a locale.
+        SettingsError: there are no paths; a path has no points, or has the reserved name ``unsteered`` or ``explicit
+            prompt``; a point is not a number or occurs twice; both axes are the same score; a score of an axis cannot be
+            measured on any of the items; plans are for different locales; or a checkpoint tokenizes text differently.
+        UnknownNameError: a score has an unknown name, or a locale has no items.
         FingerprintError: a plan belongs to another model.
         ModelError: scores of an unsteered model are NaN or infinite.
         VectorError: scores under a plan are NaN or infinite.
@@ -166,7 +168,7 @@ def frontier(
     both = _names_of(axes, items)
     if (whole_number(draws) or 0) < 1:
         raise SettingsError(f"draws={draws!r} given: expected the number of resamples, a whole number of 1 or more.")
-    scores_of(scores)  # which refuses what is no list of scores
+    scores_of(scores)  # raises an error if this is not a list of scores
     wanted = dict.fromkeys([*(score_of(score).name for score in scores), *both])
     given = answered(
         model, items, {name: method for name, (_, method) in points.items()}, scores=list(wanted), locales=locales,
@@ -178,17 +180,18 @@ def frontier(
 def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 2000, seed: int = 0) -> "pd.Series":
     """Returns the share of resamples of the concepts in which each point is on the Pareto front of two axes.
 
-    Concepts that only one axis has are resampled separately. Concepts that both axes have are resampled for both together. All
-    points share the resamples.
+    Concepts that only one axis has are resampled separately for each axis. Concepts that both axes have are resampled once
+    for both axes. The same resamples are used for all points.
 
     Args:
-        first: the gain of each concept at each point on one axis, ``[concept, point]``, where more is better.
-        second: the same on the other axis. Points that only one of the axes has are left out.
+        first: the gain of each concept at each point on the first axis, ``[concept, point]``. A larger gain is better.
+        second: the gain of each concept at each point on the second axis, ``[concept, point]``. Points that only one axis has
+            are left out.
         draws: the number of resamples.
         seed: the seed of the resamples.
 
     Raises:
-        SettingsError: one of the axes has no concepts, or there are no draws.
+        SettingsError: one of the axes has no concepts, or ``draws`` is less than 1.
     """
     import pandas as pd
 
@@ -212,7 +215,7 @@ def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, st
     """Returns the frontier of existing answers.
 
     Args:
-        given: the answers unsteered and under a method for each point.
+        given: the answers of the unsteered model and of the method of each point.
         points: the path and the number of each point, by the method's name.
         axes: the names of the two scores of the Pareto front.
         draws: the number of resamples from which ``on_front`` is computed.
@@ -256,15 +259,15 @@ def _names_of(axes: tuple[GivenScore, GivenScore], items: Items) -> tuple[str, s
     """Returns the names of two different scores that can be measured on some of the items.
 
     Raises:
-        SettingsError: the scores are the same, or cannot be measured.
+        SettingsError: the two scores are the same, or one of them cannot be measured on any of the items.
     """
     known = [score_of(axis) for axis in axes]
     if len(known) != 2 or known[0].name == known[1].name:
-        raise SettingsError(f"axes={axes!r} given: expected two different scores, as axes=('transfer', 'localization').")
+        raise SettingsError(f"axes={axes!r} given: expected two different scores, for example axes=('transfer', 'localization').")
     for score in known:
         if not any(item.kind in score.kinds for item in items):
             raise SettingsError(
-                f"{items!r} contain no {score.kind} items: expected some, because {score.name} is measured on {score.kind} "
-                "items. Give such items, or choose other axes."
+                f"{items!r} contain no {score.kind} items: expected {score.kind} items, because {score.name} is measured on "
+                f"{score.kind} items. Give such items, or choose other axes."
             )
     return known[0].name, known[1].name

@@ -17,10 +17,10 @@ hooks."""
 
 
 def method_of(given: Any, name: str = "a method") -> Method:
-    """Returns the method for anything that a user gives as one.
+    """Returns the ``Method`` object for an object that a user gives as a method.
 
     Raises:
-        SettingsError: it cannot be used as a method.
+        SettingsError: the given object cannot be used as a method.
     """
     if isinstance(given, Method):
         return given
@@ -45,7 +45,8 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
     """Returns methods by name.
 
     Raises:
-        SettingsError: there are no methods, something is not a method, or a name is reserved for a method of comparison.
+        SettingsError: there are no methods, a given object is not a method, or a name is ``unsteered`` or ``explicit
+            prompt``.
     """
     if given is not None and not isinstance(given, Mapping):
         raise SettingsError(
@@ -56,18 +57,18 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
     taken = [name for name in given if name in (UNSTEERED, EXPLICIT)]
     if taken:
         raise SettingsError(
-            f"a method called {taken[0]!r} given: this name is reserved for a method that is always included, for comparison. "
+            f"a method called {taken[0]!r} given: this name is reserved, because every table includes a method with this name. "
             "Give your method another name."
         )
     return {name: method_of(own, name) for name, own in given.items()}
 
 
 def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Returns the locales in which methods are scored: the requested ones, or the methods' own, or all locales of the items
-    except English.
+    """Returns the locales in which methods are scored: the requested locales, or else the locales of the methods, or else all
+    locales of the items except English.
 
     Raises:
-        SettingsError: methods are for different locales, or not for all requested ones; or there are no locales.
+        SettingsError: methods are for different locales, methods are not for all requested locales, or there are no locales.
     """
     own = {name: set(method.locales) for name, method in methods.items() if method.locales is not None}
     first = next(iter(own.values()), None)
@@ -83,7 +84,7 @@ def locales_of(items: Items, methods: Mapping[str, Method], wanted: Sequence[str
     codes = ordered if ordered is not None else tuple(code for code in items.locales if code != ENGLISH)
     if not codes:
         raise SettingsError(
-            f"no locales to score in: {items!r} contain only {', '.join(items.locales)}. Give locales=[…], or items in other "
-            "locales."
+            f"there are no locales to score: {items!r} contain only {', '.join(items.locales)}. Give locales=[…], or items in "
+            "other locales."
         )
     return codes

@@ -1,4 +1,4 @@
-"""The grid of a sweep: cells that are run, predicted, or predicted and then run if they are promising."""
+"""The grid of cells of a sweep. Cells are run, predicted, or first predicted and then run if they are promising."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,15 +27,15 @@ from steerlens.steering import Intervention, SteeringPlan, SteeringVector, StepS
 from steerlens.steering.contrasts import builtin_aim
 
 Place = tuple[str, Kind]
-"""A locale and a kind of items."""
+"""The key of one part of the items: a locale and a kind of items."""
 PLANS = 96
-"""The number of plans of one task: large enough that shared passes cost little, and small enough that an interruption loses
-little."""
+"""The largest number of plans of one task. Larger tasks would lose more work at an interruption, and smaller tasks would
+repeat more unsteered passes."""
 _PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
 LEAST, _LAYERS = 6, 3
-"""The smallest number of a vector's cells that are run, and the smallest number of their layers. Contrasts are combined at
-different layers."""
+"""The smallest number of cells that are run for each vector, and the smallest number of layers of these cells. Several layers
+are needed because contrasts are combined at different layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Cell:
     exact: bool
     """Whether the cell was run and not predicted."""
     items: tuple[int, ...] | None = None
-    """The indices of the items on which it was run; all of them for ``None``."""
+    """The indices of the items on which the cell was run; ``None`` means all items."""
 
 
 Found = dict[Place, dict[StepSpec, Cell]]
@@ -65,7 +65,8 @@ class Grid:
     memory: int
     running: Running
     scores: Mapping[str, tuple[Score, ...]]
-    """The scores of each vector, by its name. Cells are run on items of the kinds of these scores."""
+    """The scores of each vector, by the vector's name. The cells of a vector are run on the kinds of items on which its
+    scores are measured."""
     _bases: dict[Place, Sequence[Outcome]] = field(default_factory=dict)
 
     @property
@@ -74,8 +75,8 @@ class Grid:
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
     def measured(self, place: Place, vector: str) -> list[Score]:
-        """Returns the scores of a vector on one part of the items (those of a locale and kind). For English items among
-        others, these are only the scores that apply to them."""
+        """Returns the scores of a vector on one part of the items (the items of a locale and kind). On English items, only
+        scores that apply to English items are included, unless English is the only locale or has its own vectors."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 
@@ -87,9 +88,9 @@ class Grid:
         short: bool = False,
         is_wanted: Callable[[StepSpec, Place], bool] = lambda _cell, _place: True,
     ) -> Found:
-        """Runs cells and returns their outcomes on the items on which the vector is measured; all cells for ``None``.
+        """Runs cells and returns their outcomes on the items on which each vector is measured. ``None`` runs all cells.
 
-        With ``short``, logits are computed over a short list of the vocabulary, and the cells count as predicted.
+        With ``short``, logits are computed for only a part of the vocabulary, and the cells count as predicted.
         """
         wanted = list(self.cells if cells is None else cells)
         found: Found = {place: {} for place in self.parts}
@@ -122,11 +123,11 @@ class Grid:
         return {name: vector for name, vector in self.vectors.of(place[0]).items() if self.measured(place, name)}
 
     def predict(self, run: Found | None = None) -> Found:
-        """Returns every cell's outcomes. Cells in ``run`` keep their outcomes; the others are predicted, and cells that were
-        run bend the prediction.
+        """Returns every cell's outcomes. Cells in ``run`` keep their outcomes, and all other cells are predicted. The
+        prediction for a layer passes through the cells that were run at this layer.
 
         Raises:
-            SettingsError: an intervention is not an addition, and none of its cells was run at a layer.
+            SettingsError: an intervention is not an addition, and at some layer none of its cells was run.
         """
         slopes = self._slopes()
         bases, found = self.bases(), {}
@@ -146,8 +147,8 @@ class Grid:
         return found
 
     def _slopes(self) -> dict[Place, Slopes]:
-        """Returns how additions change margins, and stores the unsteered outcomes. For other interventions, only cells that
-        were run are known."""
+        """Returns the derivatives of margins for interventions that are additions, and stores the unsteered outcomes. The
+        effects of other interventions are known only in cells that were run."""
         layers: dict[str, set[int]] = {}
         for cell in self.cells:
             layers.setdefault(cell.vector, set()).add(cell.layer)
@@ -163,13 +164,14 @@ class Grid:
         return found
 
     def screen(self) -> Found:
-        """Runs the most promising cells and predicts the others, from the derivative and one strength at every layer.
+        """Runs the most promising cells and predicts all other cells from the derivative and from one strength at every
+        layer.
 
-        That strength is run with logits over a short list of the vocabulary, on the kind of items for which the vector is
-        meant. For the other kind, only the derivative predicts.
+        One strength is run with logits for only a part of the vocabulary, on the kind of items for which the vector is
+        meant. On the other kind of items, the prediction uses only the derivative.
 
         Raises:
-            SettingsError: there is no strength other than 0.
+            SettingsError: the only strength is 0.
         """
         strengths = sorted({cell.strength for cell in self.cells} - {0.0}, key=abs)
         if not strengths:
@@ -184,22 +186,24 @@ class Grid:
         return {place: {**predicted.get(place, {}), **more[place]} for place in self.parts}
 
     def _is_meant(self, cell: StepSpec, place: Place) -> bool:
-        """Returns whether a vector's own score is measured on a kind of items. If not, only a run shows its effect there."""
+        """Returns whether a cell is run at the anchor strength on a kind of items. A vector that is an addition is run only
+        on the items on which its own score is measured."""
         aims = [score for score in self.scores[cell.vector] if score.name == self.aim(cell.vector)]
         added = isinstance(self.vectors.of(place[0]).get(cell.vector), SteeringVector)
         return not added or not aims or place[1] in aims[0].kinds
 
     def aim(self, name: str) -> str:
-        """Returns the name of the score that a vector is meant to raise; empty if it is not known."""
+        """Returns the name of the score that a vector is meant to raise, or an empty text if no score is known."""
         return next((v.score for v in self.vectors.named(name).values() if v.score), "") or builtin_aim(name)
 
     def own_score(self, name: str) -> Score:
-        """Returns the score that a vector is meant to raise, if the vector is measured by it, or else its first score."""
+        """Returns the score that a vector is meant to raise. If this score is not measured for the vector, the vector's first
+        score is returned."""
         return next((score for score in self.scores[name] if score.name == self.aim(name)), self.scores[name][0])
 
     def _promising(self, found: Found) -> list[StepSpec]:
-        """Returns the cells of each vector with the largest predicted gains in the score that it is meant to raise. If that
-        score is not measured, the scores take turns."""
+        """Returns the cells of each vector with the largest predicted gains in the score that the vector is meant to raise.
+        If the score is not measured, the best cells of all measured scores are taken in turn."""
         chosen: list[StepSpec] = []
         for vector in dict.fromkeys(cell.vector for cell in self.cells):
             by_name = {score.name: score for score in self.scores[vector]}
@@ -228,7 +232,7 @@ class Grid:
         return {place: self._bases[place] for place in self.parts}
 
     def rows(self, found: Found, english: English, max_new_tokens: int) -> Iterator[Row]:
-        """Yields one row for each cell, item and score, with the unsteered score as ``base``.
+        """Yields one row for each cell, item and score. The column ``base`` contains the unsteered score.
 
         Scores of generated text are measured only in cells that were run.
         """
@@ -248,8 +252,8 @@ class Grid:
                 yield from _paired(label, choice_rows(held.outcomes, own, english, written), before[kept])
 
     def _written(self, found: Found, max_new_tokens: int) -> dict[tuple[Place, StepSpec | None], list[Writing]]:
-        """Returns the texts written unsteered (``None``) and in every cell that was run, for vectors with scores of generated
-        text."""
+        """Returns the texts generated by the unsteered model (key ``None``) and in every cell that was run, for vectors with
+        scores of generated text."""
         tasks: dict[tuple[Place, StepSpec | None], WritingTask] = {}
         for place, part in self.parts.items():
             run = [cell for cell, held in found[place].items() if held.exact and are_written(self.measured(place, cell.vector))]
@@ -268,7 +272,7 @@ def _paired(label: Mapping[str, object], steered: Iterable[Row], before: Iterabl
 
 
 def _moved(base: Sequence[Outcome], change: np.ndarray) -> list[Outcome]:
-    """Returns the unsteered outcomes with their margins changed as predicted."""
+    """Returns the unsteered outcomes with the predicted changes added to their margins."""
     return [outcome.moved(step if math.isfinite(step) else math.nan) for outcome, step in zip(base, change.tolist(), strict=True)]
 
 
@@ -287,8 +291,8 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
 
 
 def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
-    """Returns the first ``n`` cells of several orders, taken from the orders in turn. They include the best cells of at least a
-    few layers."""
+    """Returns the first ``n`` cells of several ordered lists, taken from the lists in turn. The cells include the best cell
+    of each of a few layers."""
     merged = [cell for rank in zip_longest(*orders) for cell in rank if cell is not None]
     by_layer: dict[int, StepSpec] = {}
     for cell in merged:
@@ -299,7 +303,8 @@ def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
 def _gains(
     found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None, vector: str
 ) -> dict[StepSpec, tuple[float, ...]]:
-    """Returns the mean predicted change of a score, and of a finer one, for each cell of a vector whose changes are finite."""
+    """Returns the mean predicted change of a score and of its finer score, for each cell of a vector. Cells with changes that
+    are not finite are left out."""
     changes: dict[StepSpec, list[list[float]]] = {}
     measured = [score, *([finer] if finer else [])]
     for (code, kind), cells in found.items():

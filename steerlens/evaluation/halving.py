@@ -1,5 +1,5 @@
-"""Successive halving: all cells run on a few concepts, then the better half on more, until few cells are left or the time is
-used up."""
+"""Successive halving: all cells are run on a few concepts, and then the better half of the cells on more concepts. Halving
+stops when few cells are left or the time is used up."""
 
 import math
 import time
@@ -22,15 +22,16 @@ Bases = Mapping[Place, Sequence[Outcome]]
 
 
 def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
-    """Returns each cell's outcomes on the concepts on which it was run (Jamieson and Talwalkar, arXiv 1502.07943).
+    """Returns each cell's outcomes on the concepts on which the cell was run (Jamieson and Talwalkar, arXiv 1502.07943).
 
-    Each round runs the remaining cells on concepts that were not used yet. It keeps the better half of each vector's cells, by
-    the mean of the graded score over all concepts so far. The last cells are run on all concepts if there is enough time.
+    Each round runs the remaining cells on concepts that were not used yet. After each round, the better half of each vector's
+    cells is kept, by the mean graded score over all concepts used so far. The last cells are run on all concepts if there is
+    enough time.
 
     Args:
         grid: the cells and items.
-        budget: the time in seconds. A round is shortened to the time that is left, estimated from the speed so far. The first
-            round always runs.
+        budget: the time in seconds. A round is shortened if the speed so far shows that the remaining time is too short. The
+            first round always runs in full.
         seed: the seed of the order in which concepts are used.
     """
     clock, bases, order = _Clock(budget), grid.bases(), _order(grid, seed)
@@ -50,7 +51,7 @@ def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
                 for cell, own in cells.items():
                     before = found[at].get(cell, Cell((), True, ()))
                     found[at][cell] = Cell([*before.outcomes, *own.outcomes], True, (*(before.items or ()), *parts[at]))
-        if share < whole:  # the time is spent
+        if share < whole:  # the time is used up
             break
         done = share
         if step < rounds - 1:
@@ -60,16 +61,17 @@ def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
 
 @dataclass
 class _Clock:
-    """Estimates how much of a round fits into the time that is left."""
+    """Estimates how much of a round fits into the remaining time."""
 
     budget: float | None
     begun: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
     speed: float = math.inf
-    """The number of items per second and cell in the previous round."""
+    """The speed of the previous round: the number of items per second, where an item counts once for each cell."""
 
     def affordable(self, done: float, whole: float, items: int) -> float:
-        """Returns the share of the concepts up to which a round can run; at most ``whole``, the planned share."""
+        """Returns the share of the concepts that a round can reach in the remaining time. The share is at most ``whole``, the
+        planned share."""
         self.last = time.monotonic()
         if self.budget is None or not items or math.isinf(self.speed):
             return whole
@@ -82,7 +84,7 @@ class _Clock:
 
 
 def _size(grid: Grid, cells: Sequence[StepSpec], parts: Mapping[Place, Sequence[int]]) -> int:
-    """Returns the number of items that are run, counted once for each cell."""
+    """Returns the number of items that are run, where an item counts once for each cell."""
     return sum(len(own) for at, own in parts.items() for cell in cells if grid.measured(at, cell.vector))
 
 
@@ -94,7 +96,7 @@ def _by_vector(cells: Iterable[StepSpec]) -> dict[str, list[StepSpec]]:
 
 
 def _order(grid: Grid, seed: int) -> dict[Place, list[list[int]]]:
-    """Returns the indices of each part's items, by concept, in the order in which concepts are used."""
+    """Returns the indices of each part's items, grouped by concept, in the order in which concepts are used."""
     found = {}
     for at, part in grid.parts.items():
         groups: dict[str, list[int]] = {}
@@ -105,7 +107,7 @@ def _order(grid: Grid, seed: int) -> dict[Place, list[list[int]]]:
 
 
 def _between(order: Mapping[Place, Sequence[Sequence[int]]], done: float, share: float) -> dict[Place, list[int]]:
-    """Returns the indices of each part's items between two shares of its concepts."""
+    """Returns the indices of the items of each part that lie between two shares of the part's concepts."""
     found = {}
     for at, groups in order.items():
         first, last = (min(len(groups), max(_FEW, math.ceil(own * len(groups)))) if own else 0 for own in (done, share))
@@ -114,7 +116,7 @@ def _between(order: Mapping[Place, Sequence[Sequence[int]]], done: float, share:
 
 
 def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -> list[StepSpec]:
-    """Returns the better half of a vector's cells. They are at several layers."""
+    """Returns the better half of a vector's cells, which includes cells at several layers."""
     score = _by_degrees(grid, cells[0].vector)
     gains = {cell: _gain(found, bases, cell, score) for cell in cells}
     ordered = sorted(cells, key=lambda cell: (gains[cell], -abs(cell.strength)), reverse=True)
@@ -122,9 +124,10 @@ def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -
 
 
 def _by_degrees(grid: Grid, vector: str) -> Score:
-    """Returns the score by which a vector's cells are compared: the graded form of its own score if that is measured, or else
-    its companion, or else the score itself. A vector without a score of its own uses its first score. A score that is not
-    computed from choices is replaced by the margin."""
+    """Returns the score by which a vector's cells are compared. The score is the graded form of the vector's own score if
+    this form is measured. Otherwise the score is the companion of the own score or, without a companion, the own score
+    itself. A vector without its own score uses its first score. A score that is not computed from choices is replaced by the
+    margin."""
     by_name = {score.name: score for score in grid.scores[vector]}
     own = grid.own_score(vector)
     found = by_name.get(own.graded) or by_name.get(own.companion) or own
@@ -132,7 +135,8 @@ def _by_degrees(grid: Grid, vector: str) -> Score:
 
 
 def _gain(found: Found, bases: Bases, cell: StepSpec, score: Score) -> float:
-    """Returns a cell's mean gain over the items on which it was run. If it is not finite, the cell comes last."""
+    """Returns a cell's mean gain over the items on which the cell was run. A mean that is not finite is returned as minus
+    infinity."""
     changes = []
     for at, cells in found.items():
         if cell in cells and at[1] in score.kinds:

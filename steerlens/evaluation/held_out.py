@@ -10,7 +10,7 @@ Texts = Mapping[str, Sequence[str]]
 
 
 def held_out_texts(items: Items, code: str, given: Texts | None) -> dict[str, str]:
-    """Returns the held-out texts of a locale, by the concept for which each counts.
+    """Returns the held-out texts of a locale. The keys are the concepts to which the texts belong.
 
     Raises:
         UnknownNameError: texts were given, but none for this locale.

@@ -1,4 +1,4 @@
-"""The choices of one item, before and after steering."""
+"""The table of one item's choices, before and after steering."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,10 +22,12 @@ STEERED = "steered"
 
 @dataclass(frozen=True, eq=False)
 class ItemChoices(ResultTable):
-    """One item with one row per choice, unsteered and steered.
+    """The scores of one item's choices, with one row per choice for the unsteered and for the steered model.
 
-    Columns: concept, locale, steering, choice, answer (whether it is the right answer, or the locale's own), owners (locales
-    whose answer it is), score (log probability, normalised as the scoring says), share (softmax of the scores), predicted.
+    Columns: concept, locale, steering, choice, answer, owners, score, share (the softmax of the scores), predicted (whether
+    the choice has the best score). ``answer`` says whether the choice is the right or the local answer. ``owners`` lists the
+    locales that have the choice as their answer. ``score`` is the log probability of the choice, with the scoring's
+    normalisation.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -33,7 +35,7 @@ class ItemChoices(ResultTable):
     )
 
     def plot(self) -> "Figure":
-        """Draws bars of every choice's share, before and after steering. The answer is marked."""
+        """Draws bars of every choice's share, before and after steering. The right or local answer is marked."""
         from steerlens.plotting import choice_bars
 
         return choice_bars(self.frame)
@@ -42,17 +44,17 @@ class ItemChoices(ResultTable):
 def item_choices(
     model: LensModel, item: Item, plan: SteeringPlan | None = None, *, scoring: Scoring | None = None
 ) -> ItemChoices:
-    """Scores the choices of one item, unsteered and, if a plan is given, steered.
+    """Scores the choices of one item with the unsteered model and, if a plan is given, with the steered model.
 
     Args:
-        model: the model.
+        model: the model that is asked.
         item: the item that is asked.
-        plan: the plan that steers the model; ``None`` for no steering.
-        scoring: how choices are presented and scored; the defaults for ``None``.
+        plan: the plan that steers the model; ``None`` means no steering.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
 
     Raises:
         FingerprintError: the plan belongs to another model.
-        PromptError: the item cannot be asked.
+        PromptError: no prompt can be made from the item.
         ModelError: scores of the unsteered model are not finite.
         VectorError: scores under the plan are not finite.
     """
@@ -62,7 +64,7 @@ def item_choices(
 
 
 def compared(unsteered: Outcome, steered: Outcome | None = None) -> ItemChoices:
-    """The table of one item's outcomes. If scores are not finite, shares are NaN and nothing is predicted."""
+    """Returns the table of one item's outcomes. If scores are not finite, shares are NaN and no choice is predicted."""
     import pandas as pd
 
     runs = {UNSTEERED: unsteered} if steered is None else {UNSTEERED: unsteered, STEERED: steered}

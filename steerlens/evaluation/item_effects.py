@@ -1,4 +1,4 @@
-"""Effects item by item. A mean gain can hide that many items moved in the wrong direction."""
+"""Effects of methods on single items. A mean gain can hide that many items moved in the wrong direction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ _KEYS = ["locale", "kind", "concept"]
 class Effects(ResultTable):
     """The effects of each method on single items, for each score.
 
-    Columns: method, locale (``mean``: all of them), kind, score, n (items), gained and lost (the number of items whose score
-    became better, for example because the answer became right, or worse), margin (the mean change of the score's companion,
-    such as the margin in nats per token; for a score without a companion, of the score itself), against (the share of items
-    whose margin moved in the wrong direction: the anti-steerable items of Tan et al., arXiv 2407.12404), low and high of its
-    95% interval over concepts. A control's counts are means over its draws.
+    Columns: method, locale (``mean``: all locales together), kind, score, n (items), gained, lost, margin, against, low,
+    high. ``gained`` and ``lost`` are the numbers of items whose score became better and worse. For example, an item is gained
+    if its answer became right. ``margin`` is the mean change of the score's companion, such as the margin in nats per token.
+    If there is no companion, ``margin`` is the mean change of the score itself. ``against`` is the share of items whose margin
+    moved in the wrong direction (the anti-steerable items of Tan et al., arXiv 2407.12404). ``low`` and ``high`` are the ends
+    of the 95% interval of ``against`` over concepts. The counts of a control are means over its draws.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -41,7 +42,7 @@ class Effects(ResultTable):
         """Draws the shares of items gained (right of zero) and lost (left), with one bar per method and one panel per score.
 
         Args:
-            locale: one locale; all of them for ``None``.
+            locale: one locale; ``None`` takes all locales together.
 
         Raises:
             UnknownNameError: there is no such locale.
@@ -57,7 +58,7 @@ def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed:
 
     Args:
         given: the result of ``answered``.
-        scores: some of the measured scores; all requested ones for ``None``.
+        scores: some of the measured scores; ``None`` takes all requested scores.
         seed: the seed of the bootstrap.
 
     Raises:
@@ -69,7 +70,7 @@ def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed:
     wanted = given.scores if scores is None else scores
     moved = {score.name: _moved(given.frame, score) for score in map(score_of, wanted)}
     methods = [method for method in dict.fromkeys(given.frame["method"]) if method != UNSTEERED]
-    for method in sorted(methods, key=lambda name: name != EXPLICIT):  # stable: the rest in their order
+    for method in sorted(methods, key=lambda name: name != EXPLICIT):  # the sort is stable, so the other methods keep their order
         for locale in (*dict.fromkeys(given.frame["locale"]), MEAN):
             for score, frame in moved.items():
                 own = frame[(frame["method"] == method) & ((frame["locale"] == locale) | (locale == MEAN))]
@@ -79,8 +80,8 @@ def effects(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed:
 
 
 def _moved(frame: "pd.DataFrame", score: Score) -> "pd.DataFrame":
-    """Returns one row for each method and item: whether it was gained or lost, the change of its margin, and whether that is in
-    the wrong direction."""
+    """Returns one row for each method and item: whether the item was gained or lost, the change of its margin, and whether
+    the margin moved in the wrong direction."""
     keys = ["method", "draw", *_KEYS]
     margin = finer_of(score, frame["score"])
     own, finer = (rows_of_score(frame, one)[[*keys, "value"]].dropna() for one in (score, margin))

@@ -13,26 +13,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
-"""The columns of each row: its item, its score, and the value (NaN if it cannot be measured)."""
+"""The columns of each row: the item's locale, kind and concept, the name of the score, and the value. The value is NaN if the
+score cannot be measured."""
 _KEYS = ("plan", "vector", "layer", "strength", "tokens", "locale", "kind", "concept")
 """The columns that identify a cell and an item. A table may have only some of them."""
 Row = dict[str, Any]
 English = Mapping[str, Outcome]
-"""The unsteered English outcome of factual concepts."""
+"""The unsteered English outcomes of factual items, by concept."""
 
 
 def value_of(score: Score, outcome: Outcome, english: English | None = None, writing: Writing | None = None) -> float:
-    """Returns a score of one item under a method.
+    """Returns the value of a score for one item under a method.
 
     Args:
         score: the score that is computed.
         outcome: the scores of the item's choices.
         english: the unsteered English outcomes.
-        writing: the text that was written; ``None`` if there is none.
+        writing: the generated text; ``None`` if no text was generated.
 
     Returns:
-        The value. It is NaN if the score is not measured on items of this kind or cannot be measured, if its evidence was not
-            collected, or if the model's scores are not finite.
+        The value of the score on the item. The value is NaN if the score cannot be measured on the item, if the evidence of
+        the score was not collected, or if the model's scores are not finite.
     """
     item = outcome.item
     if item.kind not in score.kinds or not outcome.valid:
@@ -50,15 +51,16 @@ def choice_rows(
     english: English | None = None,
     writings: Sequence[Writing] | None = None,
 ) -> Iterator[Row]:
-    """Yields one row for each outcome and each score that is measured on its kind of item.
+    """Yields one row for each outcome and each score that is measured on the outcome's kind of item.
 
-    In addition to the columns of every table, ``valid`` says whether the model's scores of the item are finite.
+    The additional column ``valid`` is true if the model's scores of the item are finite.
 
     Args:
         outcomes: the scores of the items' choices.
-        scores: the scores. Scores of choices are used and, with ``writings``, scores of generated text.
-        english: the unsteered English outcomes, for scores that compare with them.
-        writings: the texts written for the same items; ``None`` if there are none.
+        scores: the scores that are computed. Scores of choices are used and, if ``writings`` are given, scores of generated
+            text.
+        english: the unsteered English outcomes, for scores that use them as a reference.
+        writings: the texts generated for the items of the outcomes; ``None`` if no texts were generated.
     """
     taken = ("choices", "english") if writings is None else ("choices", "english", "writing")
     wanted = [score for score in scores if score.evidence in taken]
@@ -72,7 +74,8 @@ def choice_rows(
 
 
 def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterator[Row]:
-    """Yields one row for each text and each score of generated text that is measured on its kind of item."""
+    """Yields one row for each generated text and each score of generated text that is measured on the text's kind of
+    item."""
     wanted = [score for score in scores if score.evidence == "writing"]
     for writing in writings:
         item = writing.item
@@ -84,7 +87,7 @@ def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterat
 
 
 def reading_rows(readings: Mapping[str, Reading], scores: Sequence[Score]) -> Iterator[Row]:
-    """Yields one row for each held-out text, by the concept for which it counts, and each score of such texts."""
+    """Yields one row for each held-out text and each score of held-out text. The readings are given by concept."""
     wanted = [score for score in scores if score.evidence == "reading"]
     for concept, reading in readings.items():
         yield from (_row(reading.locale, "", concept, score, score.value(reading)) for score in wanted)
@@ -95,7 +98,7 @@ def _row(locale: str, kind: str, concept: str, score: Score, value: float) -> Ro
 
 
 def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Series":
-    """Returns a column of one score, matched to the rows of another score by cell and item; NaN if there is no match.
+    """Returns a column of one score, matched by cell and item to the rows of another score. Rows without a match are NaN.
 
     Args:
         rows: the rows of one score.
@@ -108,7 +111,7 @@ def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Ser
 
 
 def by_concept(frame: "pd.DataFrame") -> "pd.Series":
-    """Returns the unit of each row in an interval: its concept, without the number of the wording.
+    """Returns the concept of each row, without the number of the wording. Intervals resample these concepts.
 
     Args:
         frame: rows with a column ``concept``.
@@ -117,7 +120,7 @@ def by_concept(frame: "pd.DataFrame") -> "pd.Series":
 
 
 def rows_of_score(frame: "pd.DataFrame", score: GivenScore, locale: str | None = None) -> "pd.DataFrame":
-    """Returns the rows of one score, with its ``change`` if the table contains the unsteered score.
+    """Returns the rows of one score. If the table contains the unsteered score, a column ``change`` is added.
 
     Raises:
         UnknownNameError: there are no rows with the score or the locale.

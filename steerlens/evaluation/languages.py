@@ -1,4 +1,4 @@
-"""Whether a text is in the requested language."""
+"""Identifies whether a text is in the requested language."""
 
 import logging
 from copy import copy
@@ -12,8 +12,8 @@ log = logging.getLogger("steerlens")
 
 _EUROPEAN = ("cs", "de", "el", "en", "es", "fi", "fr", "hu", "it", "nl", "pl", "pt", "ro", "ru", "sv", "uk")
 _COMMON = (*_EUROPEAN, "ar", "id", "ja", "ko", "tr", "vi", "zh")
-"""The candidate languages of a text, in addition to the requested one: widely used languages, and only one from each group of
-closely related languages."""
+"""The candidate languages of a text, in addition to the requested language. The candidates are widely used languages, with
+only one language from each group of closely related languages."""
 _FEW = 12
 """The smallest number of letters of a shared script from which the language of a text can be identified."""
 _SHARED = ("Latn", "Cyrl", "Arab", "Deva", "Hans", "Hant", "Jpan")
@@ -21,11 +21,13 @@ _SHARED = ("Latn", "Cyrl", "Arab", "Deva", "Hans", "Hant", "Jpan")
 
 
 def in_language(text: str, code: str) -> bool | None:
-    """Whether a text is in a locale's language: first by its script, then by py3langid (extra ``language``).
+    """Returns whether a text is in a locale's language. The text is checked first by its script and then by py3langid (extra
+    ``language``).
 
     Returns:
-        ``None`` if it cannot be measured: there are no letters, or only a few letters of a script that several languages share,
-            or py3langid is missing or does not know the language.
+        Whether the text is in the language, or ``None`` if this cannot be decided. ``None`` is returned if the text has no
+        letters, or only a few letters of a script that several languages share. ``None`` is also returned if py3langid is
+        missing or does not know the language.
     """
     place, language = locale(code), code.partition("-")[0]
     letters = sum(map(str.isalpha, text))
@@ -41,7 +43,8 @@ def in_language(text: str, code: str) -> bool | None:
 
 @cache
 def _identifier(language: str) -> Any:
-    """A classifier between this language and common ones; ``None`` without the package or the language."""
+    """Returns a classifier that distinguishes a language from common languages. Returns ``None`` if py3langid is missing or
+    does not know the language."""
     whole = _classifier()
     if whole is None or language not in whole.labels:
         return None
@@ -52,13 +55,13 @@ def _identifier(language: str) -> Any:
 
 @cache
 def _classifier() -> Any:
-    """py3langid's classifier for all of its languages, read once."""
+    """Returns py3langid's classifier for all of its languages. The classifier is read from its file only once."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
         log.warning(
-            "py3langid is not installed, so the language of texts in Latin and in other scripts of several languages is not "
-            "checked. Install it with: pip install 'steerlens[language]'"
+            "py3langid is not installed, so the language of texts is not checked in scripts that several languages share, such "
+            "as Latin. Install py3langid with: pip install 'steerlens[language]'"
         )
         return None
     return LanguageIdentifier.from_model_file(MODEL_FILE)

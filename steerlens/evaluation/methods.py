@@ -1,4 +1,4 @@
-"""Methods: everything that can be placed on the plane, with one interface, and the composition of methods."""
+"""Methods and their composition. A method is anything that can be placed on the transfer-localization plane."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,54 +13,56 @@ from steerlens.models.hooks import Hook, residual_hook
 from steerlens.steering import SteeringPlan
 
 EXPLICIT = "explicit prompt"
-"""The method that names the country in the prompt without steering. It is the goal of LOC steering."""
+"""The name of the method that names the country in the prompt and does not steer. LOC steering tries to reach the results of
+this method."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A method made ready for one locale."""
+    """A method that is ready to run in one locale."""
 
     model: LensModel
-    """The model that runs."""
+    """The model that answers the items."""
     plan: SteeringPlan | None = None
-    """The plan that steers it."""
+    """The plan that steers the model."""
     form: Form = "implicit"
-    """The form of prompt that is used for cultural items."""
+    """The form of the prompt that is used for cultural items."""
     hooks: tuple[Hook, ...] = ()
-    """The hooks that are on the model while it runs."""
+    """The hooks that are attached to the model while the model runs."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, LensModel):
             raise SettingsError(
-                f"{self.model!r:.60} given as the model of a method: expected a LensModel, as sl.load returns. The function of "
-                "a Trained method must return the model that it trained."
+                f"{self.model!r:.60} given as the model of a method: expected a LensModel, such as the result of "
+                "sl.load. The function of a Trained method must return the model that it trained."
             )
 
     def described(self) -> str:
-        """Returns a description for tables: the weights, the plan with its digest, the form of the prompt, and the hook points
-        of hooks."""
+        """Returns a description for tables: the weights, the plan with its digest, the form of the prompt, and the names of
+        the hook points."""
         plan = [f"{self.plan} ({self.plan.digest()[:12]})"] if self.plan is not None else []
         hooks = [f"hook at {name}" for name, _ in self.hooks]
         return ", ".join([f"weights {self.model.fingerprint.weights[:12]}", *plan, f"{self.form} prompt", *hooks])
 
 
 class Method(ABC):
-    """Anything that answers items in its own way. Methods compose with ``+``: the second is put on top of the first."""
+    """The base class of methods, which answer items. Two methods are composed with ``+``, which puts the second method on top
+    of the first method."""
 
     @property
     def locales(self) -> tuple[str, ...] | None:
-        """The locales that the method is for; ``None`` for all."""
+        """The locales in which the method can be used; ``None`` means all locales."""
         return None
 
     @property
     def brings_model(self) -> bool:
-        """Whether the method loads its own model in addition to the base model. That model is loaded only while the method
-        runs."""
+        """Whether the method loads its own model in addition to the base model. The method's own model is loaded only while
+        the method runs."""
         return False
 
     @abstractmethod
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns the method made ready for one locale.
+        """Returns the method, ready to run in one locale.
 
         Args:
             model: the base model on which methods are compared.
@@ -76,13 +78,13 @@ class Method(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Steered(Method):
-    """The model under a steering plan: one plan for all locales, or one for each."""
+    """The model under a steering plan. There is one plan for all locales, or one plan for each locale."""
 
     plans: SteeringPlan | Mapping[str, SteeringPlan]
 
     @property
     def locales(self) -> tuple[str, ...] | None:
-        """The locales of the plans; ``None`` if there is one plan for all."""
+        """The locales of the plans; ``None`` if there is one plan for all locales."""
         return None if isinstance(self.plans, SteeringPlan) else tuple(self.plans)
 
     def plan(self, locale: str) -> SteeringPlan:
@@ -112,16 +114,18 @@ class Steered(Method):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint(Method):
-    """Another checkpoint of the base model, or an adapter of it. It is loaded when it is first used."""
+    """Another checkpoint of the base model, or an adapter for the base model. The checkpoint is loaded when the method is
+    first used."""
 
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
     _loaded: WeakKeyDictionary[LensModel, ref[LensModel]] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
-    """The loaded model by base model. It is kept only while it is used, because many checkpoints would fill the memory."""
+    """The loaded models by base model. A loaded model is kept only while it is used, because many checkpoints would fill the
+    memory."""
 
     @property
     def brings_model(self) -> bool:
-        """Whether a model is loaded. This is not the case if a loaded model was given."""
+        """Whether the method loads a model. The value is ``False`` if a loaded model was given."""
         return not isinstance(self.source, LensModel)
 
     @property
@@ -134,14 +138,14 @@ class Checkpoint(Method):
         return Path(str(self.source)).expanduser()
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
-        """Returns the checkpoint, unsteered.
+        """Returns the unsteered checkpoint.
 
         Args:
             model: the base model on which methods are compared.
             locale: the locale whose items are answered, for example ``es-ES``.
 
         Raises:
-            SettingsError: an adapter is used on a model that already has one.
+            SettingsError: an adapter is used on a model that already has an adapter.
         """
         if isinstance(self.source, LensModel):
             return Prepared(self.source)
@@ -156,8 +160,8 @@ class Checkpoint(Method):
         if model.spec.adapter is not None:
             raise SettingsError(
                 f"adapter {self.source} given for {model.name}, which already has adapter {model.spec.adapter}: expected a "
-                "model without an adapter. Merge its adapter into the weights, save the merged model, and load that model as "
-                "the base."
+                "model without an adapter. Merge the model's adapter into its weights, save the merged model, and load the "
+                "merged model as the base."
             )
         return replace(model.spec, adapter=str(self._path)).load()
 
@@ -167,7 +171,7 @@ class Checkpoints(Method):
     """A separate checkpoint or adapter for each locale."""
 
     each: Mapping[str, Checkpoint | LensModel | str | Path]
-    """The checkpoint of each locale, or the source of one."""
+    """The checkpoint of each locale, or the source from which the checkpoint is loaded."""
 
     def __post_init__(self) -> None:
         own = {code: one if isinstance(one, Checkpoint) else Checkpoint(one) for code, one in self.each.items()}
@@ -180,11 +184,11 @@ class Checkpoints(Method):
 
     @property
     def brings_model(self) -> bool:
-        """Whether one of them is loaded."""
+        """Whether the method loads at least one of the checkpoints."""
         return any(isinstance(own, Checkpoint) and own.brings_model for own in self.each.values())
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns the locale's checkpoint, unsteered.
+        """Returns the locale's unsteered checkpoint.
 
         Args:
             model: the base model on which methods are compared.
@@ -198,13 +202,14 @@ class Checkpoints(Method):
 
 @dataclass(frozen=True, eq=False)
 class Trained(Method):
-    """A model that a function makes from the base model, once: by alignment training, merging, or editing of weights."""
+    """A model that a function makes from the base model, for example by alignment training, merging, or editing of weights.
+    The function is called once for each base model."""
 
     make: Callable[[LensModel], LensModel]
     _made: dict[LensModel, LensModel] = field(default_factory=dict, init=False, repr=False)
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002 (every method takes the locale)
-        """Returns the trained model, unsteered.
+        """Returns the unsteered trained model.
 
         Args:
             model: the base model on which methods are compared.
@@ -220,7 +225,7 @@ class ExplicitPrompt(Method):
     """The unsteered model with the country named in the prompt."""
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:  # noqa: ARG002
-        """Returns the model, asked by its explicit prompts.
+        """Returns the unsteered model with the explicit form of prompts.
 
         Args:
             model: the base model on which methods are compared.
@@ -231,7 +236,7 @@ class ExplicitPrompt(Method):
 
 @dataclass(frozen=True, eq=False)
 class Hooked(Method):
-    """The model with your own TransformerLens hooks on it."""
+    """The model with your own TransformerLens hooks."""
 
     hooks: Sequence[Hook] | Callable[[LensModel, str], Sequence[Hook]]
     """``[(hook_name, fn)]``, or a function that returns such a list for the model and a locale."""
@@ -244,32 +249,32 @@ class Hooked(Method):
             locale: the locale whose items are answered, for example ``es-ES``.
 
         Raises:
-            SettingsError: something is not a hook, or the model does not have a hook point.
+            SettingsError: an element of the list is not a hook, or the model does not have one of the hook points.
         """
         hooks = tuple(self.hooks(model, locale) if callable(self.hooks) else self.hooks)
         if any(not isinstance(hook, tuple) or len(hook) != 2 or not callable(hook[1]) for hook in hooks):
             raise SettingsError(f"{hooks!r:.80} given as hooks: expected a list of pairs (hook_name, function).")
         try:
-            with model.backend.hooked(hooks):  # nothing runs: the model says whether it has these places
+            with model.backend.hooked(hooks):  # nothing runs: only the names are checked
                 return Prepared(model, hooks=hooks)
         except LookupError as error:
             names = ", ".join(str(name) for name, _ in hooks)
             raise SettingsError(
                 f"hooks at {names} given, but {model.name} does not have all of these hook points ({error}): expected names of "
-                f"TransformerLens, such as {residual_hook(0)!r}."
+                f"TransformerLens hook points, such as {residual_hook(0)!r}."
             ) from error
 
 
 @dataclass(frozen=True, eq=False)
 class Composed(Method):
-    """Two methods at once: the second on top of the first, for example a plan on an adapter."""
+    """Two methods at once. The second method is put on top of the first method, for example a plan on an adapter."""
 
     first: Method
     second: Method
 
     @property
     def locales(self) -> tuple[str, ...] | None:
-        """The locales that both methods are for."""
+        """The locales in which both methods can be used."""
         one, two = self.first.locales, self.second.locales
         return two if one is None else one if two is None else tuple(code for code in one if code in two)
 
@@ -287,7 +292,7 @@ class Composed(Method):
 
         Raises:
             FingerprintError: a plan belongs to none of the composed models.
-            SettingsError: a whole checkpoint on top of another model, which it would replace.
+            SettingsError: a whole checkpoint is put on top of another model, which the checkpoint would replace.
         """
         below = self.first.prepared(model, locale)
         if below.model is not model and _replaces(self.second, locale):
@@ -303,7 +308,7 @@ class Composed(Method):
 
 
 def _replaces(method: Method, locale: str) -> bool:
-    """Returns whether a method replaces the model with which it is used by another one."""
+    """Returns whether a method replaces the model with which it is used by another model."""
     if isinstance(method, Composed):
         return _replaces(method.first, locale) or _replaces(method.second, locale)
     own = method.each.get(locale) if isinstance(method, Checkpoints) else method
@@ -311,7 +316,7 @@ def _replaces(method: Method, locale: str) -> bool:
 
 
 def _moved(plan: SteeringPlan, among: Sequence[LensModel]) -> SteeringPlan:
-    """Returns a plan that belongs to one of some models as a plan of the last of them."""
+    """Returns a plan of one of the given models as a plan of the last model."""
     if all(plan.fingerprint.differences(own.fingerprint) for own in among):
-        plan.check(among[-1])  # which refuses it
+        plan.check(among[-1])  # raises an error
     return plan.moved_to(among[-1])

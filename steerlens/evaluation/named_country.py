@@ -17,18 +17,19 @@ from steerlens.statistics import bootstrap_interval
 from steerlens.tables import ResultTable
 
 _SCORES = ("localization", "own_answer", "english_centric")
-"""The scores on items that name another country: whether that country's answer wins, the asking locale's own answer, or the
-English locale's answer."""
+"""The scores on items that name another country. The three scores measure whether the answer of the named country, of the
+question's locale, or of the English locale wins."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedCountry(ResultTable):
-    """Answers to questions that name another country than that of their language.
+    """The answers to questions that name another country than the country of their language.
 
-    Columns: method, locale (of the question), country (the locale whose country is named), n (concepts), named (share of items
-    for which that country's answer wins), low and high of its 95% interval over concepts, own (share for which the asking
-    locale's own answer wins), english_centric (share for which the English locale's answer wins, if English is not the named
-    one).
+    Columns: method, locale (of the question), country (the locale whose country is named), n (concepts), named, low, high,
+    own, english_centric. ``named`` is the share of items for which the named country's answer wins. ``low`` and ``high`` are
+    the ends of its 95% interval over concepts. ``own`` is the share of items for which the answer of the question's locale
+    wins. ``english_centric`` is the share of items for which the English locale's answer wins, if the English locale's country
+    is not named.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "country", "n", "named", "low", "high", "own", "english_centric")
@@ -47,26 +48,29 @@ def named_country(
     resume: str | Path | Running | None = None,
     seed: int = 0,
 ) -> NamedCountry:
-    """Asks cultural items that name another country, in the language of the locale, unsteered and under each method.
+    """Asks cultural items that name another country, with the unsteered model and under each method. The items are asked in
+    the language of their locale.
 
-    If a LOC vector represents the country, it should pull the answer back to the locale's own even here. If it represents "a
-    country is named", it should not. The unsteered rows show how far the model follows the country named in the prompt.
+    If a LOC vector represents the locale's country, steering should favour the locale's own answer although another country
+    is named. If a LOC vector only represents "a country is named", steering should not favour the locale's own answer. The
+    rows ``unsteered`` show how often the unsteered model follows the named country.
 
     Args:
-        model: the model.
-        items: usually the test part of a split; cultural items with a template are used.
-        methods: by name, as for ``answered``.
-        countries: the codes of the locales whose countries are named; ``None`` takes all locales that own answers.
+        model: the base model on which methods are compared.
+        items: the items, usually the test part of a split. Only cultural items with a template are used.
+        methods: the methods by name (see ``answered``).
+        countries: the codes of the locales whose countries are named; ``None`` takes all locales that have answers in the
+            items.
         locales: the locales in which questions are asked; ``None`` takes the methods' locales.
-        scoring: how choices are presented and scored; the defaults for ``None``.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
         seed: the seed of the bootstrap.
 
     Raises:
-        SettingsError: no country is given, or the items contain no other locale's answers.
-        DataError: no item can name a requested country.
+        SettingsError: no country is given, or the items do not contain answers of other locales.
+        DataError: no item can be changed so that it names a requested country.
     """
     import pandas as pd
 

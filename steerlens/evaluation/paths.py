@@ -1,4 +1,5 @@
-"""Paths: methods along a number, such as the checkpoints of a training by step, or a plan by strength."""
+"""Paths of methods. A path has one method for each number, such as a checkpoint for each training step, or a plan for each
+strength."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, SupportsFloat
@@ -12,27 +13,29 @@ from steerlens.steering import UNSTEERED, SteeringPlan
 
 
 class HasPoints(Protocol):
-    """An object that knows the points of its path, such as an aligned model with its checkpoints by training step."""
+    """An object that has the points of a path, such as an aligned model with its checkpoints by training step."""
 
     def points(self) -> Mapping[Any, GivenMethod]:
         """Returns a method for each number along the path."""
 
 
 GivenPath = GivenMethod | Mapping[Any, GivenMethod] | HasPoints
-"""The types that can be given as a path: a method for each number, an object with such ``points()``, or one method."""
+"""The types that can be given as a path: a mapping from numbers to methods, an object whose ``points()`` returns such a
+mapping, or one method."""
 Point = tuple[str, float]
 """A path's name, and the number of one of its points."""
 
 
 def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors: Iterable[SupportsFloat]) -> dict[float, Method]:
-    """Returns a path of a plan: for each number, the plan with all of its strengths multiplied by the number.
+    """Returns a path of plans. For each number, the path contains the plan with all of its strengths multiplied by the
+    number.
 
     Args:
         given: a plan, the plan of each locale, or a choice.
         factors: the numbers, such as ``(0.5, 1, 2)``; 0 leaves the model unsteered.
 
     Raises:
-        SettingsError: this is not a plan, or there are no numbers.
+        SettingsError: the given object is not a plan, or there are no numbers.
         VectorError: a number is not finite.
     """
     method, numbers = method_of(given, "strengths"), finite_numbers(factors, "factor", "a path of strengths")
@@ -47,13 +50,14 @@ def strengths(given: SteeringPlan | Mapping[str, SteeringPlan] | Chosen, factors
 
 
 def points_of(paths: Mapping[str, GivenPath]) -> dict[str, tuple[Point, Method]]:
-    """Returns every point with its method, by the point's name in the plane, path by path, with ascending numbers.
+    """Returns every point with its method, by the point's name on the plane. The points of each path are sorted by ascending
+    number.
 
     Args:
         paths: the paths given to ``frontier``.
 
     Raises:
-        SettingsError: there are no paths, or one of them cannot be used.
+        SettingsError: there are no paths, or one of the paths cannot be used.
     """
     if not isinstance(paths, Mapping) or not paths:
         what = "no paths" if isinstance(paths, Mapping) or paths is None else f"{type(paths).__name__} as paths"
@@ -62,8 +66,8 @@ def points_of(paths: Mapping[str, GivenPath]) -> dict[str, tuple[Point, Method]]
     for path, given in paths.items():
         if not isinstance(path, str) or path in (UNSTEERED, EXPLICIT):
             raise SettingsError(
-                f"a path called {path!r} given: expected a text other than {UNSTEERED!r} and {EXPLICIT!r}, which are always "
-                f"included for comparison. Give paths by name, such as {{'LOC': strengths(plan, (0.5, 1, 2))}}."
+                f"a path called {path!r} given: expected a text other than the reserved names {UNSTEERED!r} and "
+                f"{EXPLICIT!r}. Give paths by name, such as {{'LOC': strengths(plan, (0.5, 1, 2))}}."
             )
         for at, method in sorted(_path(path, given), key=lambda point: point[0]):
             name = point_name(path, at)
@@ -77,7 +81,7 @@ def _path(name: str, given: Any) -> Iterator[tuple[float, Any]]:
     """Yields the numbers of one path, each with the method that was given for it.
 
     Raises:
-        SettingsError: the path has no points, or the place of a point is not a number.
+        SettingsError: the path has no points, or the number of a point is not a finite number.
     """
     own = given.points() if callable(getattr(given, "points", None)) else given
     if own is given and (not isinstance(own, Mapping) or _by_locale(own)):
@@ -94,7 +98,7 @@ def _path(name: str, given: Any) -> Iterator[tuple[float, Any]]:
         except VectorError as error:
             raise SettingsError(
                 f"path {name!r} has a point at {key!r}: expected a finite number, such as a training step or a strength. To "
-                f"give the plan of each locale as one method, use their codes: {{'es-ES': plan}}."
+                f"give the plan of each locale as one method, use the codes of the locales: {{'es-ES': plan}}."
             ) from error
 
 
@@ -107,7 +111,7 @@ def point_name(path: str, at: float) -> str:
     """Returns the name of a point among the methods of a plane.
 
     Args:
-        path: the name of its path.
-        at: its number.
+        path: the name of the point's path.
+        at: the number of the point.
     """
     return path if path == UNSTEERED else f"{path} at {at:.15g}"

@@ -33,26 +33,30 @@ if TYPE_CHECKING:
 class Plane(ScoredTable):
     """The results of every method in every locale, and their mean over locales.
 
-    Columns: method, locale (``mean``: over locales), score (transfer, localization, english_centric, consistency, or the
-    measured ones, and those of side effects if they were measured), n (concepts), value, change against unsteered, low and high
-    of its paired 95% interval over concepts; of (the method that a control belongs to), control, draws, p.
+    Columns: method, locale (``mean``: over locales), score, n (concepts), value, change (against the unsteered model), low
+    and high (the change's paired 95% interval over concepts), of (the method that a control belongs to), control, draws, p.
+    The default scores are transfer, localization, english_centric and consistency. Side effects are additional scores if they
+    were measured.
 
-    A control with several draws has one row, with the mean over its draws. Its low and high are the 2.5th and 97.5th
-    percentiles of the draws' changes. Its p is the share of draws that change the score at least as much as the method does, in
-    either direction. The method is counted as one of the draws (Phipson and Smyth 2010), so p is at least 1 / (draws + 1).
+    A control with several draws has one row, with the mean over its draws. In the row of a control, low and high are the
+    2.5th and 97.5th percentiles of the draws' changes. The p of a control is the share of draws that change the score at least
+    as much as the method, in either direction. The method counts as one of the draws (Phipson and Smyth 2010), so p is at
+    least 1 / (draws + 1).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
     def plot(self, *, axes: tuple[GivenScore, GivenScore] = AXES, by_locale: bool = True) -> "Figure":
-        """Draws the change of one score against that of another, with the Pareto front and, optionally, panels of the locales.
+        """Draws the change of one score against the change of another score, with the Pareto front and, optionally, panels of
+        the locales.
 
         Args:
             axes: the scores along x and y; transfer and localization by default.
-            by_locale: whether to add one panel per method, with its locales, below the means.
+            by_locale: whether to add one panel per method below the means. The panel of a method shows its results in each
+                locale.
 
         Raises:
-            SettingsError: the plane lacks one of these scores.
+            SettingsError: the plane lacks one of the scores of the axes.
         """
         from steerlens.plotting import plane_figure
 
@@ -63,16 +67,16 @@ class Plane(ScoredTable):
         """Returns the methods on the Pareto front (no other method is better on both axes), by ascending gain of the first
         score.
 
-        The explicit prompt and the controls are left out. The explicit prompt contains what the methods should find, and the
-        controls should have no effect.
+        The explicit prompt and the controls are left out. The explicit prompt is the goal of the methods, and the controls
+        should have no effect.
 
         Args:
-            locale: one locale; the mean over all of them for ``None``.
-            axes: the two scores that count; transfer and localization by default.
+            locale: one locale; ``None`` takes the mean over all locales.
+            axes: the two scores that are compared; transfer and localization by default.
 
         Raises:
             UnknownNameError: there is no such locale.
-            SettingsError: the plane lacks one of these scores.
+            SettingsError: the plane lacks one of the scores of the axes.
         """
         names, part = self._axes(axes), self._of(locale)
         own = part[part["method"] != EXPLICIT]
@@ -88,15 +92,15 @@ class Plane(ScoredTable):
         if len(set(names)) != 2 or not set(names) <= set(there):
             raise SettingsError(
                 f"axes {names} given for a plane with the scores {', '.join(there)}: expected two of these scores, such as "
-                "axes=('transfer', 'localization'). Measure other scores with scores=[…], or see all changes in summary()."
+                "axes=('transfer', 'localization'). Measure other scores with scores=[…], or call summary() to see all changes."
             )
         return names[0], names[1]
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
-        """Returns one row per method: value, change and interval of each score as text.
+        """Returns one row per method, with the value, change and interval of each score as text.
 
         Args:
-            locale: one locale; the mean over all of them for ``None``.
+            locale: one locale; ``None`` takes the mean over all locales.
 
         Raises:
             UnknownNameError: there is no such locale.
@@ -136,7 +140,7 @@ class Plane(ScoredTable):
         return Plane(pd.concat([self.frame, own], ignore_index=True), self.meta)
 
     def _of(self, locale: str | None) -> "pd.DataFrame":
-        """Returns the rows of one locale, or of the mean over locales for ``None``."""
+        """Returns the rows of one locale. For ``None``, the rows of the mean over locales are returned."""
         return self.frame[self.frame["locale"] == self.having("locale", locale or MEAN)]
 
 
@@ -155,30 +159,33 @@ def plane(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Plane:
-    """Scores methods on items, usually the test part of a split, relative to the unsteered model.
+    """Scores methods on items and compares them with the unsteered model.
 
     Args:
         model: the base model on which methods are compared.
-        items: the items that are scored.
-        methods: by name: a plan, the plan of each locale, a choice, a ``Checkpoint``, another model, hooks, or any ``Method``.
+        items: the items that are scored, usually the test part of a split.
+        methods: the methods by name. A method is given as a plan, the plan of each locale, a choice, a ``Checkpoint``,
+            another model, hooks, or any ``Method``.
         scores: names of scores, or your own scores.
-        controls: the controls of every plan, in the same table; ``True`` for 20 random directions and the next locale's plan.
-        side_effects: whether to measure the methods' side effects on text too, with the defaults of ``side_effects``. Those
-            that are already among ``scores`` are measured only once, on all items.
-        locales: the locales to score; ``None`` takes the plans' locales, or without plans all locales of the items except
-            English.
-        scoring: how choices are presented and scored; the defaults for ``None``.
+        controls: the controls of every plan, which are added to the table; ``True`` gives 20 random directions and the next
+            locale's plan.
+        side_effects: whether to measure the methods' side effects on text too, with the default settings of the function
+            ``side_effects``. A side effect that is one of the ``scores`` is measured only once, on all items.
+        locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
+            except English.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
         seed: the seed of the bootstrap.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
 
     Returns:
-        ``unsteered``, ``explicit prompt`` (localization only), and each method followed by its controls.
+        The plane with the rows of ``unsteered``, of ``explicit prompt`` (localization only), and of each method followed by
+        its controls.
 
     Raises:
-        SettingsError: there are no methods; a method has the name of a method that they are compared with; plans are for
-            different locales; a checkpoint tokenizes text differently; or a score cannot be measured on any of the items.
+        SettingsError: there are no methods; a method has the reserved name ``unsteered`` or ``explicit prompt``; plans are
+            for different locales; a checkpoint tokenizes text differently; or a score cannot be measured on any of the items.
         FingerprintError: a plan belongs to another model.
         ModelError: scores of an unsteered model are NaN or infinite.
         VectorError: scores under a plan are NaN or infinite.
@@ -210,7 +217,7 @@ def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: 
     for score in given.scores if scores is None else [score_of(one).name for one in scores]:
         rows += compared(rows_of_score(frame, score), score, "value", seed)
     order: dict[str, float] = {method: at for at, method in enumerate(dict.fromkeys(frame["method"]))}
-    order[EXPLICIT] = order[UNSTEERED] + 0.5  # before the methods
+    order[EXPLICIT] = order[UNSTEERED] + 0.5  # the explicit prompt comes before the methods
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values("method", key=lambda names: names.map(order), kind="stable")
     return Plane(table.reset_index(drop=True), {**given.meta, "seed": seed})
 

@@ -1,4 +1,4 @@
-"""Power: the size of a score's change that the items can detect, computed before or after a run."""
+"""Power analysis: the smallest change of a score that can be detected with the items, computed before or after a run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXPECTED_SPREAD = {"factual": (0.3, 0.15), "cultural": (0.15, 0.05)}
-"""The effect of plans that work, for each kind of items, rounded from Gemma 3 270M (experiments/choosing, the last table): the
-share of items whose answer becomes right or wrong, and the correlation between two locales' changes of a concept."""
+"""The expected effect of a plan, for each kind of items. The first number is the share of items whose answer becomes right or
+wrong. The second number is the correlation between two locales' changes of a concept. The numbers are rounded results of Gemma
+3 270M (experiments/choosing, the last table)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,9 @@ class Power(ResultTable):
     """The smallest mean change of each score that would be detected with the given power. A change is detected if its 95%
     interval over concepts excludes zero.
 
-    Columns: method (the method from which the spread comes; empty before a run), score, locale (``mean``: over locales), n
-    (concepts), spread (the standard deviation of a concept's change), detectable (the smallest change that would be detected),
-    needed (the number of concepts needed to detect the given change; missing if no change was given).
+    Columns: method (empty before a run), score, locale (``mean``: over locales), n (concepts), spread (the standard deviation
+    of a concept's change), detectable (the smallest change that would be detected), needed. ``needed`` is the number of
+    concepts needed to detect the given change. If no change was given, ``needed`` is a missing value.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("method", "score", "locale", "n", "spread", "detectable", "needed")
@@ -61,28 +62,29 @@ def power(
     moved: float | None = None,
     correlation: float | None = None,
 ) -> Power:
-    """Returns the smallest detectable change of each score: for items before a run, or for answers after it.
+    """Returns the smallest detectable change of each score. Give items before a run, and answers or a plane after a run.
 
-    Before a run it is not known how much a concept's change varies. The spread is then computed from ``moved`` and
-    ``correlation``. This is right for scores that are 0 or 1 per item, and for plans that change this share of items. After a
-    run, each method's own spread is used.
+    Before a run, the standard deviation of a concept's change is not known, and is computed from ``moved`` and
+    ``correlation``. The computed standard deviation is right for scores that are 0 or 1 per item, if the plan changes the
+    share ``moved`` of the items. After a run, the standard deviation that was measured for each method is used.
 
     Args:
-        given: items, usually the test part of a split; the result of ``answered``; or a plane, whose spread follows from its
-            intervals.
-        scores: the scores.
-        change: a change to detect, such as 0.03 for three points. The column ``needed`` then contains the number of concepts
-            that this needs.
-        power: the probability with which the interval of such a change excludes zero.
-        level: the level of the interval.
-        moved: before a run, the share of items whose answer becomes right or wrong; ``None`` takes the share that a working
-            plan changed for this kind of items on the embedded model.
-        correlation: before a run, the correlation between the changes of two items of a concept; ``None`` takes the value from
-            the same model.
+        given: items (usually the test part of a split), the result of ``answered``, or a plane. The standard deviations of a
+            plane are computed from its intervals.
+        scores: the scores whose detectable changes are computed.
+        change: a change to detect, such as 0.03 for three points. If a change is given, the column ``needed`` contains the
+            number of concepts that are needed to detect the change.
+        power: the probability with which the interval of a true change excludes zero.
+        level: the confidence level of the interval, such as 0.95.
+        moved: before a run, the share of items whose answer becomes right or wrong. ``None`` takes the share that was
+            measured on the embedded model for the kind of items.
+        correlation: before a run, the correlation between the changes of two items of a concept; ``None`` takes the value
+            that was measured on the embedded model.
 
     Raises:
         UnknownNameError: there is no such score.
-        SettingsError: a score cannot be measured on any of the items, the change is 0, or numbers are not valid shares.
+        SettingsError: a score cannot be measured on any of the items, ``change`` is 0, or ``power``, ``level``, ``moved`` or
+            ``correlation`` is outside its range.
     """
     import pandas as pd
 
@@ -105,7 +107,7 @@ def power(
 
 
 def _before(items: Items, score: Score, moved: float | None, correlation: float | None) -> Iterator[dict[str, Any]]:
-    """Yields one row for each locale and one for their mean, with the expected spread."""
+    """Yields one row for each locale and one row for the mean over locales, with the expected standard deviation."""
     usual = EXPECTED_SPREAD[score.kinds[0]]
     share, alike = (usual[0] if moved is None else moved), (usual[1] if correlation is None else correlation)
     asked = [item for item in items if item.kind in score.kinds and item.locale != ENGLISH]
@@ -118,7 +120,8 @@ def _before(items: Items, score: Score, moved: float | None, correlation: float 
 
 
 def _of_answers(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
-    """Yields one row for each method and locale and one for the mean, with the measured spread."""
+    """Yields one row for each method and locale and one row for the mean over locales, with the measured standard
+    deviation."""
     own = answers.frame[answers.frame["score"] == score.name]
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     for method in table.columns.drop(UNSTEERED, errors="ignore") if UNSTEERED in table else ():
@@ -130,7 +133,7 @@ def _of_answers(answers: Answers, score: Score) -> Iterator[dict[str, Any]]:
 
 
 def _of_plane(placed: Plane, score: Score) -> Iterator[dict[str, Any]]:
-    """Yields the same for a plane, whose 95% intervals are 3.92 standard errors wide."""
+    """Yields one row for each row of a plane, with the standard deviation. A 95% interval is 3.92 standard errors wide."""
     frame = placed.frame[(placed.frame["score"] == score.name) & (placed.frame["method"] != UNSTEERED)]
     for row in (frame[frame["draws"] == 1] if "draws" in frame else frame).itertuples():
         spread = (row.high - row.low) / (2 * NormalDist().inv_cdf(0.975)) * row.n**0.5

@@ -1,5 +1,5 @@
-"""Turns items into questions for a model: the tokens of the prompt and of each choice, and the divisors for comparing their
-probabilities."""
+"""Turns items into questions for a model. A question contains the tokens of the prompt and of each choice, and the divisors
+that normalise log probabilities."""
 
 import math
 import string
@@ -17,21 +17,22 @@ from steerlens.settings import Scoring
 
 @dataclass(frozen=True)
 class Question:
-    """An item as tokens."""
+    """An item as tokens, with the divisor of each name of its choices."""
 
     item: Item
     row: Row
-    """The prompt and the names of its choices, in the item's order of choices."""
+    """The tokens of the prompt and of the names of the choices, in the item's order of choices."""
     divisors: tuple[float, ...]
-    """The divisor of the sum of each name's log probabilities."""
+    """The number by which the sum of each name's log probabilities is divided."""
     choices: tuple[int, ...]
     """The index of the choice to which each name belongs, in ascending order."""
 
     def best_names(self, sums: Sequence[float]) -> list[int]:
-        """Returns the index of each choice's best name, ``[choice]``. If a name's score is not a number, that name is returned.
+        """Returns the index of each choice's best name, ``[choice]``. If the score of a name is NaN, the index of this name
+        is returned.
 
         Args:
-            sums: each name's sum of log probabilities.
+            sums: for each name, the sum of the log probabilities of its tokens.
         """
         names: dict[int, list[int]] = {}
         for name, choice in enumerate(self.choices):
@@ -39,7 +40,7 @@ class Question:
 
         def rank(name: int) -> tuple[bool, float]:
             score = self.score(name, sums)
-            return math.isnan(score), score  # what is not a number must show
+            return math.isnan(score), score  # a NaN must not be hidden by another name's score
 
         return [max(own, key=rank) for own in names.values()]
 
@@ -48,14 +49,14 @@ class Question:
 
         Args:
             name: the index of the name.
-            sums: each name's sum of log probabilities.
+            sums: for each name, the sum of the log probabilities of its tokens.
         """
         return sums[name] / self.divisors[name]
 
 
 def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
-    """Tokenizes an item's prompt and all names of its choices. They are split at the place where the tokens of the prompt with
-    different names differ.
+    """Tokenizes an item's prompt and all names of its choices. The prompt and the names are separated at the first token that
+    differs between the names.
 
     Raises:
         PromptError: there are fewer than two choices, a choice is empty, or the text is longer than the model's context.
@@ -75,7 +76,8 @@ def ask(model: LensModel, item: Item, scoring: Scoring) -> Question:
 
 
 def prompt_of(item: Item, scoring: Scoring) -> Text:
-    """Returns the text before an item's choices or, with ``chat``, the turns of a conversation. Examples come first."""
+    """Returns the text of an item's prompt or, with ``chat``, the turns of a conversation. The solved examples of the scoring
+    come before the item."""
     text = _put(item, scoring)[0]
     solved = [(asked, own[example.answer]) for example, asked, own in _solved(item, scoring)]
     if not scoring.chat:
@@ -85,19 +87,19 @@ def prompt_of(item: Item, scoring: Scoring) -> Text:
 
 
 def expected_text(item: Item, scoring: Scoring) -> str:
-    """Returns the right text after an item's prompt: its answer, or the answer's letter."""
+    """Returns the right text after an item's prompt: the item's answer, or the letter of the answer."""
     return _put(item, scoring)[1][item.answer].strip()
 
 
 def _put(item: Item, scoring: Scoring) -> tuple[str, list[str]]:
-    """The question's text, and the text that would follow it for each choice."""
+    """Returns the text of the prompt, and for each choice the text that follows the prompt."""
     form: Form = scoring.form if item.explicit else "implicit"
     return _letters(item, form, scoring) if scoring.style == "letters" else _open(item, form)
 
 
 def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
-    """The index of the choice of each name, and the text that would follow the prompt for each name: the text of each choice
-    and, if they count, its aliases."""
+    """Returns for each name the index of its choice and the text that follows the prompt. The names of a choice are its text
+    and, if the scoring uses aliases, its aliases."""
     shown = _put(item, scoring)[1]
     if scoring.style == "letters" or not scoring.aliases or not item.aliases:
         return list(range(len(shown))), shown
@@ -107,7 +109,8 @@ def _named(item: Item, scoring: Scoring) -> tuple[list[int], list[str]]:
 
 
 def _solved(item: Item, scoring: Scoring) -> Iterator[tuple[Item, str, list[str]]]:
-    """Returns the examples before an item: those of its locale, without any wording of the item's own concept."""
+    """Yields the solved examples that come before an item. The examples are in the item's locale and about other
+    concepts."""
     for example in scoring.examples:
         if example.locale == item.locale and group_of(example.concept) != group_of(item.concept):
             yield example, *_put(example, scoring)

@@ -1,4 +1,4 @@
-"""Strength-response curves: how each item's score changes with the strength, and for which items it changes in the wrong
+"""Strength-response curves: how each item's score changes with the strength, and which items change in the wrong
 direction."""
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,36 +32,37 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 BOTH_WAYS = (*(-strength for strength in reversed(STRENGTHS)), *STRENGTHS)
-"""The usual strengths, and the same with a negative sign."""
+"""The usual strengths, with a positive and with a negative sign."""
 
 
 @dataclass(frozen=True, eq=False)
 class Response(ResultTable):
-    """The response to one vector at one layer: one row per strength, item and score, in the columns of a sweep. The value at
-    strength 0 is ``base``.
+    """The response to one vector at one layer, with one row per strength, item and score. The table has the columns of a
+    sweep, and the column ``base`` contains the score at strength 0.
 
-    Curves and slopes are computed from the scores' companions, such as margins. A score without a companion uses its own
-    values.
+    Curves and slopes are computed from the companions of the scores, such as margins. For a score without a companion, the
+    score itself is used.
     """
 
     columns: ClassVar[tuple[str, ...]] = Sweep.columns
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the requested scores, for which there are curves."""
+        """The names of the requested scores. Each requested score has a curve."""
         return asked_for(self.meta, self.frame["score"])
 
     def _finer(self, score: str) -> Score:
         return finer_of(score, self.frame["score"])
 
     def slopes(self) -> "pd.DataFrame":
-        """Returns the steerability of each item: the least-squares slope of its margin over the strengths, including 0.
+        """Returns the steerability of each item. The steerability is the least-squares slope of the item's margin over the
+        strengths, including strength 0.
 
-        The unit is nats per token (or the score's unit) per unit of strength, as in Tan et al. (arXiv 2407.12404), who call
+        The unit of a slope is nats per token (or the score's unit) per unit of strength. Tan et al. (arXiv 2407.12404) call
         items with a slope below zero anti-steerable. An item has no slope if the score cannot be measured at every strength.
 
         Returns:
-            Columns vector, score, locale, kind, concept, slope.
+            A table with the columns vector, score, locale, kind, concept, slope.
 
         Raises:
             SettingsError: no score can be measured on an item at every strength.
@@ -80,25 +81,26 @@ class Response(ResultTable):
             values = np.column_stack([base.to_numpy(), margins.to_numpy()])
             strengths = np.array([0.0, *margins.columns])
             centred = strengths - strengths.mean()
-            slope = values @ centred / (centred @ centred)  # the mean of the margins drops out, since the strengths are centred
+            slope = values @ centred / (centred @ centred)  # the strengths are centred, so the margins need not be
             found.append(pd.DataFrame({"slope": slope}, index=margins.index).reset_index().assign(score=score))
         if not found:
             raise SettingsError(
-                f"none of the scores {self.scores} could be measured on any item at every strength. Answer more items, or "
+                f"none of the scores {self.scores} could be measured on any item at every strength. Give more items, or "
                 "other items."
             )
         return pd.concat(found, ignore_index=True)[["vector", "score", "locale", "kind", "concept", "slope"]]
 
     def summary(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Returns mean slopes and shares of items below zero, per vector, score, kind and locale (in ``mean`` a concept counts
-        once).
+        """Returns mean slopes and shares of anti-steerable items, per vector, score, kind and locale. In the locale ``mean``,
+        each concept counts once.
 
         Args:
             seed: the seed of the bootstrap.
 
         Returns:
-            Columns vector, score, locale, kind, n (concepts), slope, low, high, against (share of anti-steerable items, whose
-                slope has the worse sign), against_low, against_high; 95% intervals over concepts.
+            A table with the columns vector, score, locale, kind, n (concepts), slope, low and high (the slope's 95% interval
+            over concepts), against, against_low and against_high (the 95% interval of ``against``). ``against`` is the share
+            of anti-steerable items, whose slope has the wrong sign.
         """
         import pandas as pd
 
@@ -121,8 +123,9 @@ class Response(ResultTable):
             seed: the seed of the bootstrap.
 
         Returns:
-            Columns vector, score, finer (the name of the score's companion, or of the score itself), locale, kind, strength, n,
-                margin (change of the finer score, in its unit), low, high (95%, over concepts), change (of the score).
+            A table with the columns vector, score, finer, locale, kind, strength, n (concepts), margin, low and high (the 95%
+            interval of ``margin`` over concepts), change (the change of the score). ``finer`` is the name of the score's
+            companion, or of the score itself. ``margin`` is the change of the finer score, in its unit.
         """
         import pandas as pd
 
@@ -139,15 +142,15 @@ class Response(ResultTable):
         return pd.DataFrame(rows).sort_values(by, kind="stable", ignore_index=True)
 
     def plot(self) -> "Figure":
-        """Draws the mean change of the margin by strength, with one line per locale and one for their mean, and one panel per
-        score and kind of items."""
+        """Draws the mean change of the margin by strength, with one panel per score and kind of items. Each panel has one
+        line per locale and one line for the mean over locales."""
         from steerlens.plotting import response_lines
 
         return response_lines(self.curve(), self.summary(), int(self.frame["layer"].iloc[0]))
 
 
 def _curve(part: "pd.DataFrame", seed: int) -> Iterator[dict[str, Any]]:
-    """Yields the numbers of one curve by strength; strength 0 last."""
+    """Yields the numbers of one curve for each strength. The row of strength 0 comes last."""
     n = 0
     for strength, at in part.groupby("strength"):
         concepts = at.groupby(by_concept(at), sort=False)[["change", "coarse"]].mean()
@@ -181,33 +184,33 @@ def response(
     """Measures one vector (for one or more locales) at one layer over a range of strengths.
 
     Args:
-        model: the model.
-        items: usually dev; vectors are used on items of their own locale.
-        vectors: vectors with one name, one per locale or one without a locale.
+        model: the model that is steered.
+        items: the items that are scored, usually dev. A vector is used on the items of its own locale.
+        vectors: vectors with one common name: one vector per locale, or one vector without a locale.
         layer: a block's index.
-        strengths: the strengths other than 0, which is always included.
-        scores: names of scores, or your own scores. Companions (such as margins) are measured too, and the curves are computed
-            from them.
+        strengths: the strengths. Strength 0 is always included.
+        scores: names of scores, or your own scores. Companions (such as margins) are measured too, and the curves are
+            computed from the companions.
         tokens: the choice of steered tokens.
-        scoring: how choices are presented and scored; the defaults for ``None``.
-        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
+        max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
 
     Raises:
         SettingsError: the vectors have several names, or there are fewer than two strengths other than 0.
         LayerError: a vector was not taken at the layer.
         FingerprintError: a vector belongs to another model.
         UnknownNameError: a vector's locale has no items.
-        VectorError: scores are not finite under a strength.
+        VectorError: scores are not finite at one of the strengths.
     """
     given = vector_set(vectors)
     wanted = [strength for strength in finite_numbers(strengths, "strength", "a response") if strength]
     if len(wanted) < 2 or len(given.names) != 1:
         raise SettingsError(
             f"strengths {strengths} and vectors {[vector.label for vector in given.values()]} given: expected two or more "
-            "strengths other than 0, and one vector, or the vectors of several locales with one name."
+            "strengths other than 0, and either one vector or vectors with one common name for several locales."
         )
     swept = sweep(
         model, items, given, [layer], wanted, scores=scores, tokens=tokens, scoring=scoring,

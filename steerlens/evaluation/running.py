@@ -1,4 +1,4 @@
-"""Runs tasks, in this process or by an executor. Each result is stored as soon as it is ready, and no task runs twice."""
+"""Runs tasks in this process or with an executor. Each result is stored as soon as it is ready, and no task is run twice."""
 
 import logging
 import re
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steerlens")
 _DIGEST = re.compile("[0-9a-f]{64}")
-"""The name of a task's result file."""
+"""The pattern of the name of a task's result file."""
 
 
 class Executor(Protocol):
-    """Any object with ``map``: the executors of ``concurrent.futures``, a pool of processes, ``sl.ray()``."""
+    """Any object with a method ``map``, such as an executor of ``concurrent.futures``, a pool of processes, or
+    ``sl.ray()``."""
 
     def map(self, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterable[Any]:
-        """Applies a function to every value, in their order."""
+        """Applies a function to every value, and returns the results in the order of the values."""
 
 
 @runtime_checkable
 class ClusterExecutor(Executor, Protocol):
-    """An executor whose workers may be on other machines, and which reports their progress, such as ``sl.ray()``."""
+    """An executor whose workers may be on other machines and report their progress, such as ``sl.ray()``."""
 
     @property
     def device(self) -> str:
@@ -51,28 +52,29 @@ class ClusterExecutor(Executor, Protocol):
         """Applies a function to every value, and yields the results in the order of the values.
 
         Args:
-            function: called with a value and with a function that reports progress.
-            values: the values.
-            report: called with a value's number and the share of it that is done.
-            keep: called with a value's number and its result as soon as that is ready, in any order; its return value is
-                yielded.
+            function: the function that is applied to each value. The function is called with a value and with a function
+                that reports progress.
+            values: the values to which the function is applied.
+            report: a function that is called with a value's number and the number of its items that are done.
+            keep: a function that is called with a value's number and its result as soon as the result is ready, in any order.
+                The return value of ``keep`` is yielded.
         """
 
 
 @dataclass(frozen=True)
 class Running:
-    """How tasks are run: the executor, and the folder for finished results."""
+    """The way in which tasks are run: the executor, and the folder for finished results."""
 
     executor: Executor | None = None
-    """``None`` runs tasks one after another in this process. Otherwise each worker loads the model itself, from the same
-    source."""
+    """The executor that runs the tasks. ``None`` runs tasks one after another in this process. With an executor, each worker
+    loads the model from the model's source."""
     folder: Path | None = None
-    """The folder for results, with one Parquet file each. A task whose result is there is not run again. ``None`` keeps no
-    results."""
+    """The folder for results, with one Parquet file for each result. A task whose result is in the folder is not run again.
+    ``None`` keeps no results."""
 
     @classmethod
     def of(cls, executor: Executor | None, resume: "str | Path | Running | None") -> "Running":
-        """Returns how tasks are run, from the arguments of public functions."""
+        """Returns a ``Running`` for the arguments ``executor`` and ``resume`` of a public function."""
         if isinstance(resume, Running):
             return resume
         return cls(executor, Path(resume) if resume is not None else None)
@@ -83,7 +85,7 @@ class Running:
 
         Args:
             folder: the folder of results.
-            resume: whether existing results are used; otherwise they are removed.
+            resume: whether existing results are used. If ``False``, existing results are removed.
             executor: the executor that runs the tasks; ``None`` uses this process.
         """
         kept = folder / "tasks"
@@ -91,13 +93,13 @@ class Running:
         if not resume:
             running.forget()
         if found := len(running._files()):
-            log.info("%d finished tasks are in %s; these tasks are not run again", found, kept)
+            log.info("%d finished tasks are in %s, and are not run again", found, kept)
         return running
 
     def forget(self) -> None:
         """Removes the stored results. Other files in the folder stay."""
         for path in self._files():
-            path.unlink(missing_ok=True)  # a second process may forget, too
+            path.unlink(missing_ok=True)  # another process may remove the file at the same time
 
     def _files(self) -> list[Path]:
         """Returns the files of stored results."""
@@ -107,12 +109,12 @@ class Running:
         """Yields the result of every task, in the order of the tasks.
 
         Args:
-            tasks: the tasks.
-            model: the model with which they run.
+            tasks: the tasks that are run.
+            model: the model with which the tasks are run.
             bar: a progress bar over items.
 
         Raises:
-            ModelError: an executor was given, and the model cannot be loaded again in a worker, or a worker died.
+            ModelError: an executor was given, and a worker died or cannot load the model.
         """
         here = self._unhooked(model)
         if here.folder is not None:
@@ -126,22 +128,22 @@ class Running:
                 advance(bar, task.size)
             else:
                 yield next(fresh)
-                ready.add(path)  # another task that does the same takes this result
+                ready.add(path)  # an equal task later in the list reads this result
 
     def _unhooked(self, model: LensModel) -> "Running":
-        """Returns how tasks are run if the model has hooks: in this process and without storing results, because no file
-        describes the hooks.
+        """Returns the ``Running`` that is used for a model. If the model has hooks, tasks run in this process and results are
+        not stored, because the hooks cannot be described in a file.
 
         Raises:
-            ModelError: an executor was given; its workers would run the model without the hooks.
+            ModelError: the model has hooks and an executor was given. The workers would run the model without the hooks.
         """
         if not model.backend.hooks_on():
             return self
         if self.executor is not None:
             raise ModelError(
                 f"{model.name} has hooks, but the workers of an executor would run the model without these hooks. Leave the "
-                "`with` block of the plan, or remove the hooks first. Or give the plan as a method, or remove the argument "
-                "executor."
+                "`with` block of the plan, or remove the hooks first. Alternatively, give the plan as a method, or remove the "
+                "argument executor."
             )
         return Running()
 
@@ -161,10 +163,10 @@ class Running:
     def _by_executor(
         self, executor: Executor, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any
     ) -> Iterator["pd.DataFrame"]:
-        """Yields the results of tasks that workers on this machine run. The workers store them.
+        """Yields the results of tasks that workers on this machine run. The workers store the results.
 
         Raises:
-            ModelError: a worker died, and the executor starts no new one.
+            ModelError: a worker died, and the executor does not start a new worker.
         """
         sent = SentModel.of(model)
         try:
@@ -174,17 +176,19 @@ class Running:
                 yield found
         except BrokenExecutor as error:
             kept = (
-                "nothing is kept, because no resume= was given" if self.folder is None else f"finished tasks are in {self.folder}"
+                "no results are kept, because the argument resume was not given"
+                if self.folder is None
+                else f"finished tasks are in {self.folder}"
             )
             raise ModelError(
-                f"a worker of the executor died ({error}); {kept}. Often there is too little memory for one model in each "
-                "worker. Make a new executor and repeat the call. If a worker dies again, use fewer workers."
+                f"a worker of the executor died ({error}); {kept}. A frequent cause is too little memory for one model in "
+                "each worker. Make a new executor and repeat the call. If a worker dies again, use fewer workers."
             ) from error
 
 
 def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Path | None]) -> list[tuple[Task, Path | None]]:
-    """Returns the tasks to run, each with the path for its result. If several tasks are the same, only the first is
-    returned."""
+    """Returns the tasks to run, each with the path for its result. If several tasks are equal, only the first of these tasks
+    is returned."""
     first: dict[Any, tuple[Task, Path | None]] = {}
     for at, (task, path) in enumerate(zip(tasks, kept, strict=True)):
         if path is None or path not in ready:
@@ -195,14 +199,14 @@ def _not_ready(tasks: Sequence[Task], kept: Sequence[Path | None], ready: set[Pa
 def _by_cluster(
     executor: ClusterExecutor, todo: Sequence[tuple[Task, Path | None]], model: LensModel, bar: Any
 ) -> Iterator["pd.DataFrame"]:
-    """Yields the results of tasks that run on other machines. Those may not see this machine's files, so the results are stored
-    here."""
+    """Yields the results of tasks that run on other machines. The results are stored in this process, because other machines
+    may not see this machine's files."""
     if not todo:
         return
     done = [0.0] * len(todo)
 
     def report(number: int, items: float) -> None:
-        """Moves the progress bar. If a worker died, the part of the task that it had done counts once."""
+        """Moves the progress bar. Work that is repeated after the death of a worker is counted only once."""
         if items > done[number]:
             advance(bar, items - done[number])
             done[number] = items
@@ -210,14 +214,15 @@ def _by_cluster(
     def keep(number: int, found: "pd.DataFrame") -> "pd.DataFrame":
         task, path = todo[number]
         report(number, task.size)
-        return _stored(found.copy(), path)  # what comes may lie in memory that is shared with others, and cannot be written to
+        return _stored(found.copy(), path)  # the result may lie in shared memory that cannot be written to
 
     sent = SentModel.of(model, executor.device)
     yield from executor.run(run_told, [(sent, task) for task, _ in todo], report=report, keep=keep)
 
 
 def _read(task: Task, model: LensModel, path: Path) -> "pd.DataFrame":
-    """Returns a stored result. If its file is gone, or damaged (for example after a power failure), the task is run again."""
+    """Returns a stored result. If the file of the result is missing or damaged (for example after a power failure), the task
+    is run again."""
     try:
         return ResultTable.load(path).frame
     except FileError as error:
@@ -231,7 +236,7 @@ def _done(task: Task, model: LensModel, path: Path | None, report: Report) -> "p
 
 
 def _stored(found: "pd.DataFrame", path: Path | None) -> "pd.DataFrame":
-    """Stores a result, and returns the same as a resumed run would read."""
+    """Stores a result, and returns the stored table exactly as a resumed run would read it."""
     if path is None:
         return found
     ResultTable(found).save(path)
@@ -253,7 +258,7 @@ def run_told(work: tuple[SentModel, Task], report: Report) -> "pd.DataFrame":
 
     Args:
         work: the model and the task.
-        report: called with the progress.
+        report: a function that is called with the progress.
     """
     sent, task = work
     return task.run(sent.load(), report)

@@ -1,4 +1,4 @@
-"""Result tables of scores. An evaluation harness may have measured some of the scores."""
+"""Result tables with scores, including scores that were measured by an evaluation harness."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ class ScoredTable(ResultTable):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads a table that ``save`` wrote, and registers the scores in it that come from an evaluation harness.
+        """Reads a table that ``save`` wrote. Scores of an evaluation harness in the table are registered.
 
         Args:
             path: the Parquet file.
 
         Raises:
-            FileError: the file is missing or truncated, contains another kind of table, or has another version.
-            SettingsError: one of your own scores has the name of a score of the harness.
+            FileError: the file is missing or truncated, contains another kind of table, or has another format version.
+            SettingsError: one of your own scores has the same name as a score of the harness.
         """
         found = super().load(path)
         register_read(found.meta)

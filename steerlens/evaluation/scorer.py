@@ -1,4 +1,4 @@
-"""A scorer: items that are turned into rows of tokens once, so that many plans can be scored on them."""
+"""The scorer of items. A scorer turns items into rows of tokens once, and can then score the items under many plans."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,7 +20,7 @@ from steerlens.steering.tokens import leaves_prompt, steered_tokens
 
 
 class Scorer:
-    """Items of one or more locales that can be scored under any plan."""
+    """A scorer of items of one or more locales under any steering plan."""
 
     def __init__(
         self,
@@ -37,26 +37,27 @@ class Scorer:
 
         Args:
             model: the model that answers.
-            items: the items.
-            scoring: how choices are presented and scored; the defaults for ``None``.
-            batch_size: the number of items in a batch; chosen for the device for ``None``.
-            memory: the number of bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers
-                that do not fit are cached in further passes.
-            short: scores a sweep's plans with logits over a short list of the vocabulary: the tokens that carry the probability
-                mass unsteered, and the tokens of the choices. This finds promising plans at a small part of the cost.
-            plans: the number of plans that sweeps will have. The batches depend on it.
+            items: the items that are scored.
+            scoring: how choices are presented and scored; ``None`` takes the defaults.
+            batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+            memory: the largest number of bytes for the cached residuals of a batch in a sweep, or for the cached blocks in a
+                backward pass. Layers that do not fit are cached in further passes.
+            short: whether the logits of a sweep's plans are computed for only a part of the vocabulary. The part contains the
+                tokens of the choices and the tokens that are probable in the unsteered model. A short vocabulary finds
+                promising plans at a small part of the cost.
+            plans: the number of plans of later sweeps. The size of the batches depends on the number of plans.
 
         Raises:
-            PromptError: there are no items, or an item cannot be asked.
+            PromptError: there are no items, or no prompt can be made from an item.
             ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
         """
         if not items:
-            raise PromptError("no items given: expected at least one to score.")
+            raise PromptError("no items given: expected at least one item.")
         model.check_unembedding()
         self.model = model
         self.questions = [ask(model, item, scoring or Scoring()) for item in items]
         rows = [question.row for question in self.questions]
-        make = getattr(model.backend, "engine", Engine)  # a backend that scores rows itself, as vLLM's
+        make = getattr(model.backend, "engine", Engine)  # some backends, such as vLLM's, score rows themselves
         self.engine = make(model, rows, batch_size=batch_size, memory=memory, short=short, plans=plans)
 
     def __len__(self) -> int:
@@ -64,20 +65,20 @@ class Scorer:
 
     @property
     def n_batches(self) -> int:
-        """The number of batches that the items fill."""
+        """The number of batches into which the items are divided."""
         return self.engine.n_batches
 
     @property
     def base(self) -> list[Outcome]:
-        """Every item's outcome without a plan of this scorer. They are computed once for the model's current hooks and
-        weights."""
+        """The outcome of every item without a plan of this scorer. The outcomes are computed once for the model's current
+        hooks and weights."""
         return self._outcomes(self.engine.base)
 
     def score(self, plan: SteeringPlan | None = None) -> list[Outcome]:
-        """Returns every item's outcome from full passes. A prefix that all items share runs once.
+        """Returns every item's outcome from full forward passes. A prefix that all items share is computed only once.
 
         Args:
-            plan: the plan that steers the model; ``None`` for no steering.
+            plan: the plan that steers the model; ``None`` means no steering.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -85,15 +86,15 @@ class Scorer:
         return self._outcomes(self.engine.log_probabilities(plan))
 
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """Scores every item under every plan. What the plans share runs once: blocks below the first steered layer and, if no
-        plan steers them, the tokens before a prompt's last token.
+        """Scores every item under every plan. Work that all plans share is done once: the blocks below the first steered
+        layer and, if no plan steers these tokens, the tokens before a prompt's last token.
 
         Args:
             plans: any number of plans of this model.
 
         Yields:
-            The plan's index and ``None`` after each of its batches, to show progress. After the last batch, its outcomes in
-                place of ``None``.
+            A pair of the plan's index and ``None`` after each batch of a plan, to show progress. After the last batch of a
+            plan, the pair contains the plan's outcomes instead of ``None``.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -106,16 +107,17 @@ class Scorer:
     ) -> Float[Tensor, "layer item d_model"]:
         """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
-        The margin is the answer's score minus the score of the choice that is the best other one in the unsteered model.
+        The margin is the answer's score minus the score of another choice. The other choice is the choice that has the best
+        score in the unsteered model, except the answer.
 
         Args:
             layers: block indices; the derivatives are in ascending order.
-            tokens: the tokens that would be steered.
-            report: called with the number of items finished since the last call.
+            tokens: the tokens at which the vector is added.
+            report: a function that is called with the number of items finished since the last call.
 
         Raises:
             LayerError: the model does not have a layer.
-            ModelError: the backend does not differentiate.
+            ModelError: the backend cannot compute derivatives.
         """
         steered = partial(steered_tokens, tokens=tokens)
         weigh, onward = self._margin_weights, leaves_prompt(tokens)
@@ -125,12 +127,13 @@ class Scorer:
         return [self._outcome(number, own) for number, own in enumerate(sums)]
 
     def _outcome(self, number: int, sums: Sequence[float]) -> Outcome:
-        """An item's outcome. Each choice has the score of its best name."""
+        """Returns the outcome of one item. Each choice gets the score of its best name."""
         question = self.questions[number]
         return Outcome(question.item, tuple(question.score(name, sums) for name in question.best_names(sums)))
 
     def _margin_weights(self, number: int, sums: Sequence[float]) -> list[float]:
-        """The weight of each name's log probability in an item's margin: the answer's score minus that of the runner-up."""
+        """Returns the weight of each name's log probability in an item's margin. The margin is the answer's score minus the
+        runner-up's score."""
         outcome, question = self._outcome(number, sums), self.questions[number]
         best = question.best_names(sums)
         of = {best[outcome.item.answer]: 1.0, best[outcome.runner_up]: -1.0}

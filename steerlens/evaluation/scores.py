@@ -1,4 +1,4 @@
-"""The built-in scores."""
+"""The built-in scores, such as transfer and localization, and helper functions for scores."""
 
 import math
 import unicodedata
@@ -17,20 +17,21 @@ _GRAM = 4
 
 
 def repetition(writing: Writing) -> float | None:
-    """Returns the share of a text's four-token sequences that occurred earlier in it (seq-rep-4 of Welleck et al., arXiv
-    1908.04319).
+    """Returns the share of a text's four-token sequences that occurred earlier in the text (seq-rep-4 of Welleck et al.,
+    arXiv 1908.04319).
 
     Args:
         writing: the text with its tokens.
 
     Returns:
-        ``None`` for a text of fewer than four tokens.
+        The share, or ``None`` if the text has fewer than four tokens.
     """
     return repeated(writing.tokens) if len(writing.tokens) >= _GRAM else None
 
 
 def repeated(ids: Sequence[int]) -> float:
-    """Returns the share of four-token sequences that occurred earlier among some tokens; 0 for fewer than four tokens.
+    """Returns the share of a text's four-token sequences that occurred earlier in the text. The share is 0 for fewer than
+    four tokens.
 
     Args:
         ids: a text's tokens.
@@ -40,10 +41,10 @@ def repeated(ids: Sequence[int]) -> float:
 
 
 def exact_match(writing: Writing) -> bool:
-    """Returns whether a text begins with the item's answer, ignoring letter case and the characters around it.
+    """Returns whether a text begins with the item's answer. Letter case and spaces around the text are ignored.
 
-    The answer must end where a word or a number ends: ``8`` is not in ``800 of them`` or in ``8,5``. In a language without
-    spaces between words, the end of a word cannot be seen, so there only a number must end.
+    The answer must end where a word or a number ends. For example, the answer ``8`` does not match ``800 of them`` or
+    ``8,5``. In languages without spaces between words, only the end of a number is checked.
 
     Args:
         writing: the text and the item that it answers.
@@ -53,20 +54,21 @@ def exact_match(writing: Writing) -> bool:
 
 
 def preference(margin: float) -> float:
-    """Returns the probability of an answer in a choice between it and the best other one: the softmax over the two scores.
+    """Returns the probability of the answer in a choice between the answer and the best other choice. The probability is the
+    softmax over the two scores.
 
-    It is a graded form of whether the answer wins. Unlike the margin, it is not dominated by the few items on which steering
-    has a very large effect.
+    The preference is a graded form of whether the answer wins. Unlike the mean margin, the mean preference is not dominated
+    by a few items on which steering has a very large effect.
 
     Args:
-        margin: the score of the answer minus that of the best other choice, in nats per token.
+        margin: the score of the answer minus the score of the best other choice, in nats per token.
     """
     return (1 + math.tanh(margin / 2)) / 2
 
 
 def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
-    """Returns whether the last number of an answer continues in the text after it or, if words are separated by spaces, its
-    last word."""
+    """Returns whether the last number of an answer continues in the following text. If words are separated by spaces, a last
+    word that continues counts too."""
     if answer[-1:].isdigit():
         rest = rest[1:] if rest[:1] in (".", ",") and rest[1:2].isdigit() else rest
         return rest[:1].isdigit() or (spaced and rest[:1].isalpha())
@@ -74,45 +76,46 @@ def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
 
 
 TRANSFER = Score("transfer", lambda o: o.correct, "factual", companion="transfer_margin", graded="transfer_preference")
-"""T: whether a factual item is answered correctly."""
+"""Transfer T: whether the right answer of a factual item wins."""
 LOCALIZATION = Score(
     "localization", lambda o: o.correct, "cultural", companion="localization_margin", graded="localization_preference"
 )
-"""L: whether the local answer of an implicit cultural item wins."""
+"""Localization L: whether the local answer of an implicit cultural item wins."""
 ENGLISH_CENTRIC = Score(
     "english_centric", lambda o: o.english_centric, "cultural", label="English-centric rate", higher_is_better=False
 )
-"""Whether the English locale's answer of an implicit cultural item wins and differs from the locale's own."""
+"""The English-centric rate: whether the English locale's answer of an implicit cultural item wins and is not also the local
+answer."""
 OWN_ANSWER = Score("own_answer", lambda o: o.item.locale in o.item.owners[o.predicted], "cultural", label="own answer")
-"""Whether the answer of the asking locale wins, for any country that the question names."""
+"""Whether the answer of the question's own locale wins, even if the question names another country."""
 TRANSFER_MARGIN = Score("transfer_margin", lambda o: o.margin, "factual", unit="nats per token", label="factual margin")
-"""The score of the right answer minus that of the best other choice."""
+"""The margin of a factual item: the score of the right answer minus the score of the best other choice."""
 LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural", unit="nats per token", label="cultural margin")
-"""The score of the locale's own answer minus that of the best other choice."""
+"""The margin of a cultural item: the score of the local answer minus the score of the best other choice."""
 TRANSFER_PREFERENCE = Score(
     "transfer_preference", lambda o: preference(o.margin), "factual", unit="probability", label="factual preference"
 )
-"""The probability of the right answer in a choice between it and the best other one."""
+"""The probability of the right answer in a choice between the right answer and the best other choice."""
 LOCALIZATION_PREFERENCE = Score(
     "localization_preference", lambda o: preference(o.margin), "cultural", unit="probability", label="cultural preference"
 )
-"""The probability of the locale's own answer in a choice between it and the best other one."""
+"""The probability of the local answer in a choice between the local answer and the best other choice."""
 MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
-"""The score of the answer minus that of the best other choice, for both kinds of items."""
+"""The margin of factual and cultural items: the score of the answer minus the score of the best other choice."""
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
-"""The log probability of the text of the right (or the local) answer, normalised as the scoring says."""
+"""The log probability of the text of the right or local answer, with the scoring's normalisation."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
-"""RankC with the same model's unsteered English answer (Qi, Fernández and Bisazza, arXiv 2310.10378)."""
+"""The RankC of an item with the English item of the unsteered model (Qi, Fernández and Bisazza, arXiv 2310.10378)."""
 PERPLEXITY = Score(
     "log_perplexity", lambda r: r.nats, None, "reading", "nats per token", "log perplexity", higher_is_better=False
 )
-"""The logarithm of the perplexity of held-out text; +0.1 is a perplexity 1.105 times as high."""
+"""The logarithm of the perplexity of held-out text. A change of +0.1 means that the perplexity is 1.105 times as high."""
 LANGUAGE = Score("right_language", lambda w: in_language(w.text, w.item.locale), None, "writing", label="right language")
 """Whether the generated text is in the locale's language."""
 REPETITION = Score("repetition", repetition, None, "writing", label="repetition", higher_is_better=False)
-"""The share of a text's four-token sequences that occurred earlier in it."""
+"""The share of a text's four-token sequences that occurred earlier in the text."""
 EXACT_MATCH = Score("exact_match", exact_match, None, "writing", label="exact match")
-"""Whether the generated text begins with the answer."""
+"""Whether the generated text begins with the right or local answer."""
 
 _BUILT_IN = (
     *(TRANSFER, LOCALIZATION, ENGLISH_CENTRIC, OWN_ANSWER, TRANSFER_MARGIN, LOCALIZATION_MARGIN, MARGIN),
@@ -126,26 +129,26 @@ BESIDE_ENGLISH = (
     *(TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name, TRANSFER_MARGIN.name, LOCALIZATION_MARGIN.name),
     *(TRANSFER_PREFERENCE.name, LOCALIZATION_PREFERENCE.name),
 )
-"""Scores that compare other locales with English. They are not measured on English items if there are items of other
-locales."""
+"""Scores that compare other locales with English. Scores in this tuple are not measured on English items if there are items
+of other locales."""
 
 AXES = (TRANSFER.name, LOCALIZATION.name)
-"""The scores of the plane's two axes."""
+"""The names of the scores on the two axes of the plane."""
 SWEPT = (TRANSFER.name, LOCALIZATION.name, ENGLISH_CENTRIC.name)
-"""The scores by which a sweep measures a vector that has no score of its own."""
+"""The scores that a sweep measures for a vector that does not name its own score."""
 ANSWERED = (*SWEPT, CONSISTENCY.name)
-"""The scores by which methods are measured by default."""
+"""The scores that are measured for methods by default."""
 SIDE_EFFECTS = (PERPLEXITY.name, LANGUAGE.name, REPETITION.name)
 """The scores of side effects, which show the costs of steering."""
 
 
 def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
-    """Returns scores with their companions and their graded forms, each once.
+    """Returns scores with their companions and graded forms. Each score is included once.
 
     Raises:
         UnknownNameError: there is no score with a name.
-        SettingsError: there are no scores, a score is not in a list, or a companion is not measured on all the items of its
-            score.
+        SettingsError: there are no scores, the scores are not given as a list, or a companion is not measured on all items of
+            its score.
     """
     if isinstance(given, str | Score):
         raise SettingsError(f"scores={given!r} given: expected a list, such as scores=['transfer'].")
@@ -173,10 +176,11 @@ def _companion(score: Score, name: str) -> Score:
 
 
 def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
-    """Returns the companion of a score, which is a finer measure of the same change, or the score itself if there is none.
+    """Returns the companion of a score, which is a finer measure. If the companion was not measured, the score itself is
+    returned.
 
     Args:
-        score: the score.
+        score: the score whose companion is returned.
         there: the names of the measured scores.
     """
     known = score_of(score)
@@ -184,24 +188,25 @@ def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
 
 
 def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names of the scores that were requested for a table. If the table does not say, all scores except companions
-    are returned.
+    """Returns the names of the scores that were requested for a table. If the table does not contain these names, all scores
+    except companions are returned.
 
     Args:
-        meta: how the table was made.
-        there: the names of the scores in it.
+        meta: the metadata of the table, which describe how the table was made.
+        there: the names of the scores in the table.
     """
     names = dict.fromkeys(there)
     return tuple(name for name in meta["scores"] if name in names) if "scores" in meta else without_companions(names)
 
 
 def without_companions(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names without those that are companions of another one among them, in the order of the registry."""
+    """Returns the names of scores without the companions and graded forms of other given scores, in the order of the
+    registry."""
     given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
     companions = {finer for name in given if name in SCORES for finer in (SCORES[name].companion, SCORES[name].graded)}
     return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))
 
 
 def is_of_english(score: Score) -> bool:
-    """Returns whether a score is meaningful for English items too, if there are other items."""
+    """Returns whether a score is measured on English items if there are also items of other locales."""
     return score.evidence != "english" and not {score.name, score.companion, score.graded} & set(BESIDE_ENGLISH)

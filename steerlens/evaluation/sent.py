@@ -1,4 +1,5 @@
-"""A model that is sent to a worker: how to load it there, and how to check that it is the same model."""
+"""The description of a model that is sent to a worker. The worker uses the description to load the model and to check that it
+is the same model."""
 
 import socket
 import threading
@@ -12,20 +13,20 @@ from steerlens.models.lens import LensModel
 from steerlens.models.spec import LoadSpec
 
 _here = threading.local()
-"""The model that this thread has loaded, with the arguments of the loading and the expected fingerprint."""
+"""The model that this thread has loaded, with the arguments of ``load`` and the expected fingerprint."""
 
 
 @dataclass(frozen=True)
 class SentModel:
-    """The data with which a worker loads a model. It contains no weights."""
+    """The data with which a worker loads a model. The data do not contain the model's weights."""
 
     spec: LoadSpec
     """The arguments of ``load``."""
     fingerprint: Fingerprint
     """The fingerprint that the loaded model must have. Files with the same name may differ between machines."""
     token_budget: int | None = None
-    """The number of tokens in a batch, so that every worker makes the same batches as one process; ``None`` lets the worker
-    choose."""
+    """The number of tokens in a batch, which makes the batches of every worker equal to the batches of this process. ``None``
+    lets the worker choose."""
 
     @classmethod
     def of(cls, model: LensModel, device: str | None = None) -> "SentModel":
@@ -37,14 +38,15 @@ class SentModel:
                 load the model as it was loaded here.
 
         Raises:
-            ModelError: the model was made from a live one, or its weights were changed.
-            SettingsError: the model is on a GPU here, and the workers have none.
+            ModelError: the model was made from a model in memory and not from files, or its weights were changed.
+            SettingsError: the model is on a GPU in this process, and the workers have no GPU.
         """
         spec, here = model.spec, model.device.type
         if device == "cpu" and here == "cuda":
             raise SettingsError(
-                f"{model.name} is on {model.device}, but the workers have no GPU: they would be slow, and rounding would "
-                "differ. Expected workers with a GPU. Give executor=sl.ray(num_gpus=1), or load the model with device='cpu'."
+                f"{model.name} is on {model.device}, but the workers have no GPU: expected workers with a GPU, because workers "
+                "without a GPU are slow and round differently. Give executor=sl.ray(num_gpus=1), or load the model with "
+                "device='cpu'."
             )
         if device is not None:
             adapter = None if spec.adapter is None else _absolute(spec.adapter)
@@ -54,24 +56,25 @@ class SentModel:
         return cls(spec, model.fingerprint, model.token_budget if device in (None, here) else None)
 
     def load(self) -> LensModel:
-        """Returns the model. The thread loads it when it is first requested, and releases it when another model is requested.
+        """Returns the model. The thread loads the model at the first request, and releases the model when another model is
+        requested.
 
         Raises:
-            ModelError: its files are not on this machine, or cannot be read.
-            FingerprintError: its files differ from those of the process that sent it.
+            ModelError: the model's files are not on this machine, or cannot be read.
+            FingerprintError: the model's files differ from the files of the process that sent the model.
         """
-        asked = (self.spec, self.fingerprint)  # by both, since the files of a name may have been written again
+        asked = (self.spec, self.fingerprint)  # files of the same name may have been overwritten
         held, model = _here.__dict__.get("loaded", (None, None))
         if model is None or held != asked:
             _here.__dict__.pop("loaded", None)
-            model = None  # before the next one takes memory
+            model = None  # releases the memory before the next model is loaded
             for name in filter(None, (self.spec.name, self.spec.adapter)):
                 _check_is_here(name)
             model = self.spec.load()
             self.fingerprint.check(model.fingerprint, f"the work for {model.name}")
             _here.loaded = (asked, model)
         if self.token_budget is not None:
-            model.token_budget = self.token_budget  # also where memory did not hold a batch of an earlier task
+            model.token_budget = self.token_budget  # an earlier task without enough memory may have lowered the number
         return model
 
 
@@ -83,7 +86,7 @@ def _absolute(name: str) -> str:
 
 
 def _check_is_here(name: str) -> None:
-    """Refuses a path that another machine has and this one does not have."""
+    """Raises an error if an absolute path does not exist on this machine."""
     if Path(name).is_absolute() and not Path(name).exists():
         raise ModelError(
             f"{name} is not on the machine {socket.gethostname()}, where a worker runs: expected the files of the model at the "

@@ -1,4 +1,5 @@
-"""The derivatives of items' margins along vectors, for all locales and kinds, in as few passes as memory allows."""
+"""Computes the derivatives of items' margins along vectors, for all locales and kinds, in as few passes as the memory
+allows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ITEMS = 512
-"""The number of items of one task. It is enough to use any device fully, and small enough that the derivatives need little
-memory."""
+"""The largest number of items of one task. The number is large enough to use any device fully, and small enough that the
+derivatives need little memory."""
 Wanted = tuple[tuple[SteeringVector, tuple[int, ...]], ...]
-"""Vectors, each with the requested layers."""
+"""Vectors, each with the layers at which derivatives are requested."""
 K = TypeVar("K")
 
 
@@ -43,15 +44,15 @@ class Slopes:
     """The results of one forward and one backward pass on the items of a part."""
 
     base: list[Outcome]
-    """The unsteered outcomes."""
+    """The outcomes of the unsteered model."""
     of: dict[str, Attribution]
-    """The slopes by the vector's name."""
+    """The slopes of each vector, by the vector's name."""
 
 
 @dataclass(frozen=True, eq=False)
 class SlopeTask(Task):
-    """Computes the unsteered outcome of every item, and the derivatives of its margin along vectors, from one forward and one
-    backward pass."""
+    """The task that computes the unsteered outcome of every item, and the derivatives of the item's margin along vectors. The
+    task needs one forward and one backward pass."""
 
     parts: tuple[SlopePart, ...]
     tokens: SteeredTokens
@@ -61,16 +62,16 @@ class SlopeTask(Task):
 
     @property
     def items(self) -> list[Item]:
-        """Returns the items of all parts."""
+        """Returns the items of all parts of the task."""
         return [item for part in self.parts for item in part.items]
 
     @property
     def size(self) -> int:
-        """Returns the number of items."""
+        """Returns the number of items in the task."""
         return len(self.items)
 
     def described(self) -> dict[str, Any]:
-        """Returns the items and the vectors at their layers, part by part, and the scoring."""
+        """Returns a description of the items and vectors of each part, and of the scoring."""
         parts = [
             {
                 "items": Items(part.items).digest(),
@@ -85,12 +86,13 @@ class SlopeTask(Task):
         """Returns the tokens of each item's prompt and choices.
 
         Args:
-            model: the model.
+            model: the model whose tokenizer is used.
         """
         return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns one row for each item: its choices' scores, and its slopes along its part's vectors, layer by layer."""
+        """Returns one row for each item, with the scores of the item's choices and the item's slopes. The slopes are along
+        the vectors of the item's part, layer by layer."""
         import pandas as pd
 
         scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)
@@ -104,7 +106,7 @@ class SlopeTask(Task):
         return pd.DataFrame({"scores": [list(outcome.scores) for outcome in scorer.base], "slopes": slopes})
 
     def slopes(self, result: "pd.DataFrame") -> list[Slopes]:
-        """Returns the slopes in a result, part by part."""
+        """Returns the slopes of each part from a result of ``run``."""
         rows = zip(result["scores"], result["slopes"], strict=True)
         return [_read(part, [next(rows) for _ in part.items]) for part in self.parts]
 
@@ -120,17 +122,17 @@ def slopes_of(
 ) -> dict[K, Slopes]:
     """Returns the results of one forward and one backward pass on the items of each part.
 
-    Parts run together, whatever their locale and kind. With solved examples, parts run by locale, since the items of one locale
-    begin with the same examples.
+    Parts of all locales and kinds are run together. If the scoring has solved examples, each locale is run separately,
+    because the items of one locale begin with the same examples.
 
     Args:
-        parts: the parts, by any key.
-        model: the model.
-        running: how tasks are run.
-        tokens: the tokens that would be steered.
-        scoring: how choices are presented and compared.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        memory: the number of bytes that a backward pass may keep.
+        parts: the parts. The keys can be any values.
+        model: the model whose margins are differentiated.
+        running: the executor that runs tasks, and the folder for results.
+        tokens: the tokens at which the vectors are added.
+        scoring: how choices are presented and scored.
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        memory: the largest number of bytes that a backward pass may keep.
     """
     keys, tasks = [], []
     for some in _together(parts, apart=bool(scoring.examples)):
@@ -145,7 +147,7 @@ def slopes_of(
 
 
 def _together(parts: Mapping[K, SlopePart], *, apart: bool) -> Iterator[list[tuple[K, SlopePart]]]:
-    """Yields the parts of one task after another. A part that is too large for one task is split."""
+    """Yields the parts of each task. A part that is too large for one task is split."""
     for _, own in groupby(parts.items(), key=lambda each: each[1].items[0].locale if apart else ""):
         items = [(key, item) for key, part in own for item in part.items]
         for at in range(0, len(items), _ITEMS):
@@ -166,6 +168,6 @@ def _read(part: SlopePart, rows: Sequence[tuple[Any, Any]]) -> Slopes:
 
 
 def _joined(pieces: Sequence[Slopes]) -> Slopes:
-    """Returns the results for a whole part, from those of its pieces."""
+    """Returns the results for a whole part from the results of its pieces."""
     of = {name: joined([piece.of[name] for piece in pieces]) for name in pieces[0].of}
     return Slopes([outcome for piece in pieces for outcome in piece.base], of)

@@ -1,4 +1,4 @@
-"""Sweeping: every vector is measured at every layer and strength, by running, by prediction, or by both."""
+"""Makes layer sweeps. Every vector is measured at every layer and strength: cells are run, predicted, or both."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ from steerlens.steering.vectors import CONCEPTS
 log = logging.getLogger("steerlens")
 
 _NAMED = 3
-"""The number of cells that a warning names."""
+"""The largest number of cells that are listed in a warning."""
 
 
 def sweep(
@@ -55,52 +55,58 @@ def sweep(
 ) -> Sweep:
     """Measures every vector of a locale on that locale's items, at every layer and strength.
 
-    Blocks below the steered layer run once for all strengths and vectors, and logits are computed at the choices' tokens only.
+    Blocks below the steered layer are run once for all strengths and vectors. Logits are computed only for the tokens of the
+    choices.
 
     Args:
-        model: the model.
-        items: the items that are scored, usually the dev part of a split. Vectors are used on items of their own locale.
-        vectors: a set, or vectors and other interventions. A vector without a locale is used on all items. English items among
-            others are measured only by scores that do not compare with English, such as transfer and localization.
-        layers: a block's index or several; the vectors' own layers for ``None``.
-        strengths: a factor on the raw difference of means, or several.
-        scores: names of scores, or your own scores, by which every vector is measured; companions (such as the margins) are
-            measured with them. ``None`` measures each vector by the score that it is meant to raise, on that score's kind of
-            items (EN on facts, LOC on culture). For most cells, a choice needs no more than this. A vector without such a score
-            is measured by transfer, localization and the English-centric rate. For scores of generated text, the model writes
-            after every prompt in every cell that is run.
+        model: the model that is steered.
+        items: the items that are scored, usually the dev part of a split. Each vector is used on items of its own locale.
+        vectors: a ``VectorSet``, a vector, or several vectors or other interventions. A vector without a locale is used on
+            all items. If there are items of several locales, English items are measured only by scores that do not compare
+            other locales with English.
+        layers: one block index or several block indices; ``None`` takes the vectors' own layers.
+        strengths: one or more strengths. A strength is a factor on the raw difference of means.
+        scores: names of scores, or your own scores, that are measured for every vector. The companions of these scores (such
+            as margins) are measured too. ``None`` measures for each vector the score that the vector is meant to raise, on
+            this score's kind of items (factual items for EN, cultural items for LOC). For most cells, a choice needs only this
+            score. For a vector that names no score, ``None`` measures transfer, localization and the English-centric rate. For
+            scores of generated text, the model generates a text after every prompt in every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all cells to first order from one forward and one backward
-            pass (this is good if the vector is short compared with the residual; it cannot predict that a text breaks).
-            ``screened`` runs one strength of each vector and layer with logits over a short list of the vocabulary, predicts
-            the others from that and the derivative, and runs the most promising cells in full: 7% of each vector's cells, by
-            the score that the vector is meant to raise. Column ``exact`` says which cells were run in full. ``halving`` runs
-            all cells on a few concepts and the better half of each vector's cells on twice as many, until the last few are run
-            on all; ``choose`` uses only those.
-        budget: the time that ``halving`` may use: seconds, or a text such as ``"5m"``. When it is used up, the best cells so
-            far have results only on the concepts on which they were run. ``None`` sets no limit.
-        extend: how many times at most the largest strength is doubled, in mode ``exact``. If a vector's best cell, in the order
-            of ``choose``, is at its largest strength, a larger strength may gain more. Then twice that strength is also run, at
-            the layers of the vector's three best cells at the largest strength. This is repeated from there. At other layers
-            the larger strengths are left out.
+            pass. The prediction is good if the vector is short compared with the residual, and cannot show that a strong
+            vector breaks the text. ``screened`` first runs one strength of each vector and layer, with logits for only a part
+            of the vocabulary. ``screened`` then predicts all other strengths from these results and the derivative, and runs
+            the most promising cells in full. The most promising cells are 7% of each vector's cells, by the score that the
+            vector is meant to raise. The column ``exact`` shows which cells were run in full. ``halving`` runs all cells on a
+            few concepts, and then the better half of each vector's cells on twice as many concepts. The halving is repeated
+            until the last few cells are run on all concepts. ``choose`` uses only these last cells.
+        budget: the time that ``halving`` may use, in seconds or as a text such as ``"5m"``. When the time is used up, the
+            best cells have results only on the concepts on which they were already run. ``None`` sets no limit.
+        extend: the largest number of times that the largest strength is doubled, in mode ``exact``. If a vector's best cell
+            (in the order of ``choose``) is at its largest strength, a larger strength may gain more. In this case, twice the
+            largest strength is also run, at the layers of the vector's three best cells with the largest strength. The
+            doubling is repeated while the best cell is at the largest strength. The larger strengths are not run at other
+            layers.
         tokens: the choice of steered tokens.
-        scoring: how choices are presented and scored; the defaults for ``None``.
-        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        memory: the number of bytes that may be kept of a batch's residuals; residuals that do not fit are computed again.
+        scoring: how choices are presented and scored; ``None`` takes the defaults.
+        max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        memory: the largest number of bytes for the cached residuals of a batch. Residuals that do not fit are computed
+            again.
         seed: the seed of the order in which ``halving`` uses concepts.
         executor: the executor that runs the tasks: ``sl.ray()``, or any object with ``map``, such as
-            ``concurrent.futures.ProcessPoolExecutor``. Each worker loads the model itself. ``None`` uses this process, with the
-            model as it is.
-        resume: a folder in which the result of every finished task is kept. The same call continues from its content.
+            ``concurrent.futures.ProcessPoolExecutor``. Each worker of the executor loads the model. ``None`` runs the tasks in
+            this process with the given model.
+        resume: a folder in which the result of every finished task is kept. If the call is repeated after an interruption,
+            the stored results are used.
 
     Raises:
         LayerError: a vector was not taken at a layer.
         FingerprintError: a vector belongs to another model.
         UnknownNameError: a vector's locale has no items, or there is no such mode or score.
-        SettingsError: there are no vectors, strengths or scores; a screened sweep has only strength 0; a score of held-out text
-            is given, or a score of generated text in mode ``attribution`` or ``halving``; a budget is given for another mode
-            than ``halving``; ``extend`` is less than 0, or is given for another mode than ``exact`` or with a largest strength
-            of 0 or less.
+        SettingsError: there are no vectors, strengths or scores; a screened sweep has only strength 0; a score of held-out
+            text is given; a score of generated text is given in mode ``attribution`` or ``halving``; a budget is given in a
+            mode other than ``halving``; ``extend`` is less than 0; or ``extend`` is given in a mode other than ``exact`` or
+            with a largest strength of 0 or less.
         VectorError: a strength is not a finite number.
         ModelError: scores of the unsteered model are not finite.
     """
@@ -113,8 +119,8 @@ def sweep(
     limit = None if budget is None else seconds_of(budget)
     if limit is not None and mode != "halving":
         raise SettingsError(
-            f"budget {budget!r} given for mode {mode!r}: only mode 'halving' has a budget. Remove this argument, or use mode "
-            "'halving'."
+            f"budget {budget!r} given for mode {mode!r}: only mode 'halving' has a budget. Remove the argument budget, or use "
+            "mode 'halving'."
         )
     cells = _cells(model, given, layers, strengths, tokens)
     check_extend(extend, mode, {cell.strength for cell in cells})
@@ -146,43 +152,43 @@ def _asked(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> list[str]
 
 
 def _asked_of(vector: Intervention) -> tuple[str, ...]:
-    """Returns the score that a vector is meant to raise, or the default scores if it is not known."""
+    """Returns the score that a vector is meant to raise, or the default scores if no such score is known."""
     aim = vector.score or builtin_aim(vector.name)
     return (aim,) if aim else SWEPT
 
 
 def _scores(vectors: VectorSet, scores: Sequence[GivenScore] | None) -> dict[str, tuple[Score, ...]]:
-    """Returns the scores by which each vector is measured, by the vector's name: its own scores, and others on the same
-    items."""
+    """Returns the scores that are measured for each vector, by the vector's name. The scores of other vectors on the same
+    kinds of items are included."""
     if scores is not None:
         return dict.fromkeys(vectors.names, scores_of(scores))
     asked = {name: scores_of(_asked(vectors.named(name), None)) for name in vectors.names}
     kinds = {name: {kind for score in own for kind in score.kinds} for name, own in asked.items()}
-    every = dict.fromkeys(score for own in asked.values() for score in own)  # on the same items they cost nothing
+    every = dict.fromkeys(score for own in asked.values() for score in own)  # scores on the same items cost nothing
     return {name: tuple(score for score in every if set(score.kinds) <= kinds[name]) for name in asked}
 
 
 def _check(scores: Sequence[Score], mode: Mode) -> None:
-    """Refuses an unknown mode, and scores that the mode cannot measure."""
+    """Raises an error if the mode is unknown, or if the mode cannot measure one of the scores."""
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     check_of_items(scores, "a sweep")
     if mode in ("attribution", "halving") and are_written(scores):
         bad = [score.name for score in scores if score.evidence == "writing"]
-        why = "runs nothing" if mode == "attribution" else "is guided by choices"
+        why = "does not run any cell" if mode == "attribution" else "compares cells by scores of choices"
         raise SettingsError(
-            f"scores {bad} given for mode {mode!r}: these scores are measured on written texts, but this mode {why}. Use mode "
-            "'exact' or 'screened'."
+            f"scores {bad} given for mode {mode!r}: these scores are measured on generated texts, but mode {mode!r} {why}. "
+            "Use mode 'exact' or 'screened'."
         )
 
 
 def _cells(
     model: LensModel, vectors: VectorSet, layers: Layers | None, strengths: Iterable[float] | float, tokens: SteeredTokens
 ) -> list[StepSpec]:
-    """Returns every vector at every layer and strength."""
+    """Returns the cells of a sweep: every vector at every layer and strength."""
     sizes, wanted = sorted(finite_numbers(strengths, "strength", "a sweep")), None if layers is None else model.layers(layers)
     if not sizes:
-        raise SettingsError("no strengths given: expected at least one.")
+        raise SettingsError("no strengths given: expected at least one strength.")
     cells = (
         StepSpec(vector.name, layer, strength, tokens)
         for vector in vectors.values()
@@ -223,7 +229,7 @@ def _meta(source: SweptFrom, scores: Sequence[str], tokens: SteeredTokens, mode:
 
 
 def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
-    """Warns if vectors are measured on concepts from which they were taken."""
+    """Logs a warning if vectors are measured on concepts from which the vectors were taken."""
     swept = set(items.concepts)
     for name in vectors.names:
         noted = [vector.notes.get(CONCEPTS) for vector in vectors.named(name).values()]
@@ -238,7 +244,7 @@ def _warn_of_seen(vectors: VectorSet, items: Items) -> None:
 
 
 def _warn(swept: Sweep, dtype: str) -> None:
-    """Warns once with the number of cells that contain scores which are not finite."""
+    """Logs one warning with the number of cells that have scores that are not finite."""
     run = swept.frame
     bad = ~run["valid"] & run["score"].isin(swept.scores)
     if bad.any():

@@ -1,4 +1,4 @@
-"""Layer sweeps: every vector at every layer and strength, measured by any scores."""
+"""The table of a layer sweep: the scores of every vector at every layer and strength."""
 
 import logging
 import math
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 CELL = ["vector", "layer", "strength", "tokens"]
-"""The columns that identify a cell."""
+"""The columns that identify a cell of a sweep."""
 _NAMED = 3
-"""The largest number of locales for which a heatmap of half a page has room for the names."""
+"""The largest number of locales whose names are listed above a heatmap."""
 _DRAWS = 2000
 """The number of resamples of concepts for the intervals of a heatmap's cells."""
 
 
 @dataclass(frozen=True, eq=False)
 class SweptFrom:
-    """The objects from which a sweep was made. Choosing needs them to run combinations of its cells. They are not saved."""
+    """The objects from which a sweep was made. ``choose`` needs these objects to run combinations of cells. The objects are
+    not saved with the sweep."""
 
     model: LensModel
     items: Items
@@ -55,9 +56,10 @@ class SweptFrom:
 class Sweep(ResultTable):
     """One row for each cell (vector, layer, strength, tokens), item and score.
 
-    Columns: vector, layer, strength, tokens, exact (run, not predicted), locale, kind, concept, score, value, base (the item's
-    unsteered score), valid (whether the model's scores of the item are finite under steering; if they are not, the value is
-    NaN). If a value is NaN and valid is true, the score could not be measured.
+    Columns: vector, layer, strength, tokens, exact (whether the cell was run and not predicted), locale, kind, concept,
+    score, value, base (the item's unsteered score), valid. ``valid`` says whether the model's scores of the item are finite
+    under steering. If ``valid`` is false, the value is NaN. If a value is NaN and ``valid`` is true, the score could not be
+    measured.
     """
 
     source: SweptFrom | None = field(default=None, repr=False)
@@ -71,17 +73,18 @@ class Sweep(ResultTable):
         return asked_for(self.meta, self.frame["score"])
 
     def cells(self, score: GivenScore = "transfer", locale: str | None = None) -> "pd.DataFrame":
-        """Returns one row for each cell: the steered and unsteered score, its change, the change of its companion, n, and
-        ``invalid``.
+        """Returns one row for each cell, with the mean steered and unsteered score, the change, and the change of the
+        companion.
 
         Args:
             score: one of the measured scores.
-            locale: one locale; all of them pooled for ``None``.
+            locale: one locale; ``None`` pools all locales.
 
         Returns:
-            Columns vector, layer, strength, tokens, value, base, change, margin (the mean change of the score's companion, such
-                as the margin for transfer; NaN for a score without one), invalid (the share of items whose scores are not
-                finite; if there are any, value, change and margin are NaN), exact, n (concepts), items.
+            A table with the columns vector, layer, strength, tokens, value, base, change, margin, invalid, exact, n
+            (concepts) and items. ``margin`` is the mean change of the score's companion, such as the margin for transfer, or
+            NaN if there is no companion. ``invalid`` is the share of items whose scores are not finite. If ``invalid`` is
+            above 0, value, change and margin are NaN.
 
         Raises:
             UnknownNameError: there is no such score or locale.
@@ -89,19 +92,20 @@ class Sweep(ResultTable):
         return cell_means(self.frame, CELL, score, locale)
 
     def heatmap(self, vector: str = "EN", score: GivenScore = "transfer", locale: str | None = None) -> "Figure":
-        """Draws layer by strength, coloured by the score's change against unsteered, centred at zero.
+        """Draws a heatmap of layers and strengths, coloured by the score's change against the unsteered model. The colours
+        are centred at zero.
 
-        A dot marks cells that were run and whose own paired 95% interval over concepts excludes zero. Cells that are not in the
-        sweep, such as larger strengths at layers where they were not run, are empty.
+        A dot marks a cell that was run and whose paired 95% interval over concepts excludes zero. Cells that are not in the
+        sweep are empty, for example larger strengths that were run only at some layers.
 
         Args:
             vector: the name of the vector.
             score: one of the measured scores.
-            locale: one locale; all of them pooled for ``None``.
+            locale: one locale; ``None`` pools all locales.
 
         Raises:
             UnknownNameError: there is no such vector, score or locale.
-            SettingsError: the score could not be measured on any item, or the vector was swept by other scores.
+            SettingsError: the score could not be measured on any item, or the vector was swept with other scores.
         """
         from steerlens.plotting import sweep_heatmap
 
@@ -111,24 +115,25 @@ class Sweep(ResultTable):
         if known.name in set(self.frame["score"]) and known.name not in set(own["score"]):
             raise SettingsError(
                 f"{vector} was swept only with the scores {', '.join(without_companions(own['score']))}. To see "
-                f"{known.name!r}, sweep again with this score too, for example scores=['transfer', 'localization']."
+                f"{known.name!r}, sweep again and include this score, for example scores=['transfer', 'localization']."
             )
         rows = cell_means(own, CELL, known, locale)
         if rows.empty:
             raise SettingsError(
-                f"{known.name} could not be measured on any item here: choose another score, or sweep more items."
+                f"{known.name} could not be measured on any of these items: choose another score, or sweep more items."
             )
         if (rows["exact"] & rows["change"].notna()).any():
             rows = rows.merge(_intervals(rows_of_score(own, known, locale)), on=CELL, how="left")
         return sweep_heatmap(rows, vector, known, where)
 
     def by_locale(self, vector: str = "EN", score: GivenScore = "transfer", strength: float | None = None) -> "Figure":
-        """Draws layers by locales, coloured by the mean change of the score's companion (its margin), centred at zero.
+        """Draws a heatmap of layers and locales, coloured by the mean change of the score's companion (such as the margin).
+        The colours are centred at zero.
 
         Args:
             vector: the name of the vector.
-            score: one of the measured scores; if it has no companion, the score itself gives the colours.
-            strength: one of the swept strengths; ``None`` takes the one nearest to 1.
+            score: one of the measured scores. If the score has no companion, the colours show the score itself.
+            strength: one of the swept strengths; ``None`` takes the strength nearest to 1.
 
         Raises:
             UnknownNameError: there is no such vector, score or strength.
@@ -155,30 +160,31 @@ class Sweep(ResultTable):
         """Chooses a cell for each contrast, by the score that the contrast is meant to raise, and the best plan for all
         contrasts together.
 
-        Cells are ordered by the graded form of that score (the preference for the right answer over the best other one), which
-        is more precise than hits on a few concepts. Ties are decided by hits, then by the smaller strength. At the best cell's
-        layer, the weakest strength is taken whose score is lower by no more than one standard error of the difference, paired
-        by concept, because strong plans break texts. The best of many cells looks better than it is. So the choice is repeated
-        without each fifth of the concepts, and its effect on that fifth is the expected effect on new concepts
-        (``chosen.expected``, in words ``chosen.explained()``). If the expected effect is not better than unsteered, unsteered
-        is chosen.
+        Cells are ordered by the graded form of the score (the preference for the right answer over the best other choice).
+        The graded form is more precise than the score itself on few concepts. Ties are decided by the score itself, and then
+        by the smaller strength. Strong plans break texts, so a weaker strength at the best cell's layer is preferred. The
+        weakest strength is taken whose score is lower by at most one standard error of the difference, paired by concept. The
+        best of many cells looks better than it is. Therefore the choice is repeated without each fifth of the concepts and
+        measured on this fifth. The mean effect on the left-out concepts is the expected effect on new concepts
+        (``chosen.expected``, in words ``chosen.explained()``). If the expected effect is not better than the unsteered model,
+        the unsteered model is chosen.
 
-        The best cells of three layers of every contrast (two after a screened sweep) are run on the items of the other
-        contrasts, and combined at different layers. The choice for all together is the best of these combinations, of the
-        combined cells, and of unsteered. They are compared by the smallest of the gains that the contrasts are meant to give. A
-        contrast that does not help is left out.
+        For every contrast, the best cells of three layers (of two layers after a screened sweep) are run on the items of the
+        other contrasts. The best cells are then combined at different layers. The plan for all contrasts together is the best
+        of the combinations, of the combined cells, and of the unsteered model. Plans are compared by the smallest gain of the
+        scores that the contrasts are meant to raise. A contrast that does not help is left out.
 
-        A contrast is chosen in the locales of its vectors. The plan for all together is chosen in the locales that all
-        contrasts share, and a warning is given if these are fewer.
+        A contrast is chosen in the locales of its vectors. The plan for all contrasts together is chosen in the locales that
+        all contrasts share. A warning is logged if a contrast has more locales.
 
         Args:
-            model, items, vectors: the objects from which the sweep was made, if it was loaded from a file. They are compared
-                with the sweep's description.
+            model, items, vectors: the objects from which the sweep was made, if the sweep was loaded from a file. The objects
+                are compared with the sweep's description.
             seed: the seed of the folds in which the choice is repeated.
 
         Raises:
-            SettingsError: the sweep has only one contrast or layer; it was made with other items, vectors or tokens, or another
-                model, than those given; or a contrast has no score.
+            SettingsError: the contrasts of the sweep have cells at only one layer, or a contrast has no score; or the sweep
+                was made with other items, vectors, tokens or another model than the given objects.
             FingerprintError: the sweep was made with another model.
         """
         from steerlens.evaluation.choosing import choose
@@ -187,17 +193,18 @@ class Sweep(ResultTable):
 
     @property
     def aims(self) -> dict[str, str]:
-        """The score that each swept vector is meant to raise, if it is known."""
+        """The scores that the swept vectors are meant to raise, by the vector's name. Vectors without a known score are left
+        out."""
         known: dict[str, str] = self.meta.get("aims", {})
         found = {name: known.get(name) or builtin_aim(name) for name in dict.fromkeys(self.frame["vector"])}
         return {name: score for name, score in found.items() if score}
 
     def depth(self, scores: Mapping[str, GivenScore] | None = None, *, draws: int = 2000, seed: int = 0) -> Depths:
-        """Returns the depth at which each vector works, with intervals over concepts, and how much deeper one works than
-        another.
+        """Returns the depth at which each vector works, and the difference in depth between vectors, with intervals over
+        concepts.
 
-        A layer counts with its best strength among those that were run at all layers. Larger strengths that ``extend`` added at
-        some layers do not count. Each vector has its own resamples of concepts.
+        A layer counts with its best strength. Only strengths that were run at all layers are used. Larger strengths that
+        ``extend`` added at some layers do not count. Each vector has its own resamples of concepts.
 
         Args:
             scores: the score of each vector, by the vector's name; ``None`` takes the scores that vectors are meant to raise.
@@ -206,7 +213,7 @@ class Sweep(ResultTable):
 
         Raises:
             UnknownNameError: the sweep has no such vector or score.
-            SettingsError: no score is named, or no concept has a finite score in all cells.
+            SettingsError: no scores are given, or no concept has a finite score in all cells.
         """
         named = self.aims if scores is None else {name: score_of(score).name for name, score in scores.items()}
         return Depths(depths(self.frame, named, draws=draws, seed=seed).frame, {**self.meta, "draws": draws, "seed": seed})
@@ -220,7 +227,7 @@ class Sweep(ResultTable):
         if not (own[0] and own[1] and own[2]):
             raise SettingsError(
                 "this sweep was loaded from a file, which does not contain the model, the items and the vectors: expected all "
-                "three as arguments. Give those that the sweep was made with."
+                "three as arguments. Give the model, the items and the vectors with which the sweep was made."
             )
         self.check(model=own[0].fingerprint.to_dict(), items=own[1].digest(), vectors=own[2].digest())
         scoring = kept.scoring if kept else Scoring.from_dict(self.meta.get("scoring"))
@@ -234,14 +241,15 @@ class Sweep(ResultTable):
 
 
 def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, locale: str | None = None) -> "pd.DataFrame":
-    """Returns means of one score over items, for each combination of the columns ``by``. ``Sweep.cells`` describes the columns.
+    """Returns the means of one score over items, for each combination of the columns ``by``. The columns of the result are
+    described in ``Sweep.cells``.
 
     Raises:
         UnknownNameError: there are no rows with the score or the locale.
     """
     part = rows_of_score(frame, score, locale)
     part = part.assign(invalid=~part["valid"])
-    part = part[part["change"].notna() | part["invalid"]]  # the others could not be measured
+    part = part[part["change"].notna() | part["invalid"]]  # the score could not be measured in the other rows
     part = part.assign(concept=by_concept(part))
     grouped = part.groupby(list(by), sort=False)
     means = grouped[["value", "base", "change", "invalid"]].mean()
@@ -257,7 +265,8 @@ def cell_means(frame: "pd.DataFrame", by: Sequence[str], score: GivenScore, loca
 
 
 def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns, by locale and layer, the mean change as value, its interval over concepts as low and high, n, and exact.
+    """Returns one row for each locale and layer, with the columns value (the mean change), low and high (the interval of the
+    mean change over concepts), n, and exact.
 
     Raises:
         SettingsError: the score could not be measured on any concept.
@@ -266,7 +275,7 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
 
     if rows["change"].isna().all() and rows["valid"].all():
         raise SettingsError(
-            f"{rows['score'].iloc[0]} could not be measured on any item here: choose another score, or sweep more items."
+            f"{rows['score'].iloc[0]} could not be measured on any of these items: choose another score, or sweep more items."
         )
     found = []
     for locale, own in rows.groupby("locale", sort=False):
@@ -281,16 +290,17 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns low and high of the mean change over concepts, for each cell that was run."""
+    """Returns the interval (low and high) of the mean change over concepts, for each cell that was run."""
     run = changes[changes["exact"]]
     run = run[run.groupby(CELL)["valid"].transform("all").astype(bool)]
     return _around(run.assign(concept=by_concept(run)).pivot_table(index="concept", columns=CELL, values="change")).reset_index()
 
 
 def _around(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns low and high of each column's mean over concepts ``[concept, column]``, using the concepts that have a value.
+    """Returns the interval (low and high) of each column's mean over concepts ``[concept, column]``. Only concepts that have
+    a value in the column are used.
 
-    All columns without gaps share their resamples. A column without any number has no interval.
+    All columns without missing values share their resamples. A column without any value has no interval.
     """
     import pandas as pd
 

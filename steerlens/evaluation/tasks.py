@@ -1,7 +1,8 @@
-"""Tasks: units of work that contain no model, so that they can run anywhere, be stored when they finish, and not be run again.
+"""Tasks: units of work that contain no model. A task can run in any process, and its result can be stored so that the task is
+not run again.
 
-A task describes work to do with a model. ``run`` does it, as a pure function of the task and the model. Its result is a data
-frame, which Parquet stores exactly.
+A task describes work to do with a model. The method ``run`` does this work, and its result depends only on the task and the
+model. The result is a data frame, which Parquet stores exactly.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Report = Callable[[float], None]
-"""A function that is called with the number of items done since the last call."""
+"""The type of a function that is called with the number of items done since the last call."""
 
 
 class Task(ABC):
@@ -43,24 +44,25 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, model: LensModel) -> list[Any]:
-        """Returns the tokens that the model is given. They show the effects of locales, templates and the tokenizer on the
-        task.
+        """Returns the input tokens of the model. The digest contains these tokens, because they depend on locales, templates
+        and the tokenizer.
 
         Args:
-            model: the model.
+            model: the model whose tokenizer is used.
         """
 
     @abstractmethod
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Does the work with a model.
+        """Does the work of the task with a model, and returns the result.
 
         Args:
-            model: the model.
-            report: called with the progress.
+            model: the model that does the work.
+            report: a function that is called with the number of items done since the last call.
         """
 
     def digest(self, model: LensModel) -> str:
-        """Returns the SHA-256 of the task, the model and the packages' versions. It is the name of the task's result on disk.
+        """Returns the SHA-256 of the task, the model and the packages' versions. The SHA-256 is the file name of the task's
+        stored result.
 
         Args:
             model: the model with which the task runs.
@@ -72,7 +74,7 @@ class Task(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ScoringTask(Task):
-    """Scores items unsteered and under some plans."""
+    """The task of scoring items with the unsteered model and under some plans."""
 
     items: tuple[Item, ...]
     plans: tuple[SteeringPlan, ...] = ()
@@ -80,15 +82,15 @@ class ScoringTask(Task):
     batch_size: int | None = None
     memory: int = MEMORY
     short: bool = False
-    """Whether plans are scored with logits over a short list of the vocabulary."""
+    """Whether the logits of plans are computed for only a part of the vocabulary."""
 
     @property
     def size(self) -> int:
-        """Returns the number of items, times the number of plans if there are any."""
+        """Returns the number of items, multiplied by the number of plans if there are plans."""
         return len(self.items) * max(1, len(self.plans))
 
     def described(self) -> dict[str, Any]:
-        """Returns the items, the plans and the scoring."""
+        """Returns a description of the items, the plans and the scoring."""
         return {
             "items": Items(self.items).digest(), "plans": [plan_digests(plan) for plan in self.plans],
             "scoring": asdict(self.scoring), "batch_size": self.batch_size, "short": self.short,
@@ -98,12 +100,13 @@ class ScoringTask(Task):
         """Returns the tokens of each item's prompt and choices.
 
         Args:
-            model: the model.
+            model: the model whose tokenizer is used.
         """
         return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns one row for each plan (-1: unsteered) and item, with the scores of its choices."""
+        """Returns one row for each plan and item, with the scores of the item's choices. The number -1 stands for the
+        unsteered model."""
         import pandas as pd
 
         scorer = Scorer(
@@ -120,14 +123,15 @@ class ScoringTask(Task):
             report(len(scorer) / scorer.n_batches)
             if outcomes is not None:
                 found[index] = outcomes
-        found[-1] = scorer.base  # a sweep has scored it on its way
+        found[-1] = scorer.base  # the sweep has already scored the unsteered model
         if not self.plans:
             report(len(scorer))
         rows = [(index, at, list(o.scores)) for index in sorted(found) for at, o in enumerate(found[index])]
         return pd.DataFrame(rows, columns=["plan", "item", "scores"])
 
     def outcomes(self, result: "pd.DataFrame") -> list[list[Outcome]]:
-        """Returns the outcomes in a result: unsteered first, then those of every plan."""
+        """Returns the outcomes from a result of ``run``. The unsteered outcomes come first, followed by the outcomes of every
+        plan."""
         ordered: list[list[Outcome]] = [[] for _ in range(1 + len(self.plans))]
         for plan, item, scores in zip(result["plan"], result["item"], result["scores"], strict=True):
             ordered[plan + 1].append(Outcome(self.items[item], tuple(map(float, scores))))

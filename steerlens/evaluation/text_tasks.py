@@ -1,5 +1,4 @@
-"""Tasks with text and residuals: writing texts, measuring how well texts are predicted, and reading the residual streams of
-prompts."""
+"""Tasks that generate texts, measure how well texts are predicted, and read the residual streams of prompts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,29 +27,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PROMPTS = 128
-"""The number of prompts in one task of capture."""
+"""The largest number of prompts in one task that reads residual streams."""
 
 
 @dataclass(frozen=True, eq=False)
 class WritingTask(Task):
-    """Writes texts after items' prompts, steered by a plan or unsteered."""
+    """The task of generating texts after the prompts of items, with a plan or with the unsteered model."""
 
     items: tuple[Item, ...]
     plan: SteeringPlan | None
     max_new_tokens: int
     batch_size: int | None = None
     scoring: Scoring = field(default_factory=Scoring)
-    """How the items are presented."""
+    """The scoring, which determines how the items are presented."""
     stop: tuple[str, ...] = ()
-    """Texts at which a generated text ends; they are left out."""
+    """Texts at which a generated text ends. The stop text itself is left out."""
 
     @property
     def size(self) -> int:
-        """Returns the number of items."""
+        """Returns the number of items in the task."""
         return len(self.items)
 
     def described(self) -> dict[str, Any]:
-        """Returns the items, how they are presented, the plan, the length and the stops."""
+        """Returns a description of the items, the scoring, the plan, the largest length and the stop texts."""
         own = {"items": Items(self.items).digest(), "plan": plan_digests(self.plan), "max_new_tokens": self.max_new_tokens}
         return {**own, "scoring": asdict(self.scoring), "batch_size": self.batch_size, "stop": list(self.stop)}
 
@@ -58,12 +57,12 @@ class WritingTask(Task):
         """Returns the tokens of each item's prompt.
 
         Args:
-            model: the model.
+            model: the model whose tokenizer is used.
         """
         return [model.tokenizer.ids(prompt_of(item, self.scoring)) for item in self.items]
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns one row for each item, with its text and the text's tokens."""
+        """Returns one row for each item, with the generated text and its tokens."""
         import pandas as pd
 
         found = written(model, Items(self.items), self.plan, self.max_new_tokens, self.batch_size, self.scoring, self.stop)
@@ -71,14 +70,14 @@ class WritingTask(Task):
         return pd.DataFrame([(one.text, list(one.tokens)) for one in found], columns=["text", "tokens"])
 
     def writings(self, result: "pd.DataFrame") -> list[Writing]:
-        """Returns the texts in a result."""
+        """Returns the generated texts from a result of ``run``."""
         each = zip(self.items, result["text"], result["tokens"], strict=True)
         return [Writing(item, text, tuple(map(int, tokens)), expected_text(item, self.scoring)) for item, text, tokens in each]
 
 
 @dataclass(frozen=True, eq=False)
 class ReadingTask(Task):
-    """Measures how well a model predicts texts, steered by a plan or unsteered."""
+    """The task of measuring how well a model predicts texts, with a plan or unsteered."""
 
     texts: tuple[str, ...]
     plan: SteeringPlan | None
@@ -86,23 +85,23 @@ class ReadingTask(Task):
 
     @property
     def size(self) -> int:
-        """Returns the number of texts."""
+        """Returns the number of texts in the task."""
         return len(self.texts)
 
     def described(self) -> dict[str, Any]:
-        """Returns the texts and the plan."""
+        """Returns a description of the texts and the plan."""
         return {"texts": list(self.texts), "plan": plan_digests(self.plan), "batch_size": self.batch_size}
 
     def read(self, model: LensModel) -> list[Any]:
         """Returns the tokens of each text.
 
         Args:
-            model: the model.
+            model: the model whose tokenizer is used.
         """
         return list(map(model.tokenizer.ids, self.texts))
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns one row for each text, with its nats per token."""
+        """Returns one row for each text, with its mean negative log probability in nats per token."""
         import pandas as pd
 
         nats = nats_per_token(model, self.texts, self.plan, batch_size=self.batch_size)
@@ -112,7 +111,7 @@ class ReadingTask(Task):
 
 @dataclass(frozen=True, eq=False)
 class ResidualTask(Task):
-    """Reads the residual streams of some prompts at all layers."""
+    """The task of reading the residual streams of prompts at all layers."""
 
     prompts: tuple[Prompt, ...]
     positions: Positions = "last"
@@ -120,11 +119,11 @@ class ResidualTask(Task):
 
     @property
     def size(self) -> int:
-        """Returns the number of prompts."""
+        """Returns the number of prompts in the task."""
         return len(self.prompts)
 
     def described(self) -> dict[str, Any]:
-        """Returns the prompts and the position that is read."""
+        """Returns a description of the prompts and of the token position that is read."""
         texts = [prompt.text for prompt in self.prompts]
         return {"prompts": texts, "positions": described(self.positions), "batch_size": self.batch_size}
 
@@ -132,7 +131,7 @@ class ResidualTask(Task):
         """Returns the tokens of each prompt.
 
         Args:
-            model: the model.
+            model: the model whose tokenizer is used.
         """
         return list(map(model.tokenizer.ids, self.prompts))
 
@@ -145,7 +144,7 @@ class ResidualTask(Task):
         return pd.DataFrame({"residuals": [own.contiguous().numpy().tobytes() for own in stack.residuals.unbind(1)]})
 
     def residuals(self, result: "pd.DataFrame", fingerprint: Fingerprint) -> Float[Tensor, "layer prompt d_model"]:
-        """Returns the residuals in a result."""
+        """Returns the residuals ``[layer, prompt, d_model]`` from a result of ``run``."""
         shape = (fingerprint.n_layers, fingerprint.d_model)
         each = [torch.from_numpy(np.frombuffer(own, dtype=np.float32).reshape(shape).copy()) for own in result["residuals"]]
         return torch.stack(each, dim=1)
@@ -161,10 +160,10 @@ def captured(
     """Returns the residual streams of prompts at all layers, captured in tasks.
 
     Args:
-        model: the model.
-        prompts: the prompts.
-        positions: the position that is read.
-        batch_size: the number of prompts at once; chosen for the device for ``None``.
+        model: the model whose residual streams are read.
+        prompts: the prompts whose residual streams are read.
+        positions: the token position that is read.
+        batch_size: the number of prompts in a batch; ``None`` takes a number that suits the device.
         results: a function that runs tasks, such as ``Running.results``.
     """
     given = tuple(prompts)

@@ -1,7 +1,7 @@
-"""The number of tokens of the choices of items. It matters because choices with many tokens are compared with choices with
-few."""
+"""Counts the tokens of the choices of items. The counts matter because the scores of choices with many and with few tokens
+are compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -17,8 +17,8 @@ from steerlens.tables import ResultTable
 class TokenCounts(ResultTable):
     """The number of tokens of each item's choices.
 
-    Columns: locale, kind, concept, answer (tokens of the answer), fewest and most (over the shown names of all choices), apart
-    (``most`` minus ``fewest``).
+    Columns: locale, kind, concept, answer (the number of tokens of the answer), fewest and most (the smallest and the largest
+    number of tokens of a choice), apart (``most`` minus ``fewest``).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "kind", "concept", "answer", "fewest", "most", "apart")
@@ -27,7 +27,7 @@ class TokenCounts(ResultTable):
         """Returns the items whose choices differ by at most ``apart`` tokens.
 
         Args:
-            items: the items that were counted, or others with the same concepts and locales.
+            items: the items that were counted, or other items with the same concepts and locales.
             apart: the largest allowed difference in tokens between the longest and the shortest choice.
         """
         near = self.frame[self.frame["apart"] <= apart]
@@ -36,19 +36,20 @@ class TokenCounts(ResultTable):
 
 
 def token_counts(model: LensModel, items: Items, *, scoring: Scoring | None = None) -> TokenCounts:
-    """Counts the tokens of every choice, as the model's tokenizer splits it after its prompt. The model does not run.
+    """Counts the tokens of every choice after its prompt with the model's tokenizer. The model is not run. Aliases of choices are
+    not counted.
 
     Args:
         model: the model whose tokenizer is used.
-        items: the items.
-        scoring: how choices are presented; the defaults for ``None``. Aliases are not counted.
+        items: the items whose choices are counted.
+        scoring: how choices are presented; ``None`` takes the defaults.
 
     Raises:
-        PromptError: an item cannot be asked.
+        PromptError: no prompt can be made from an item.
     """
-    rows = []
+    rows, own = [], replace(scoring or Scoring(), aliases=False)
     for item in items:
-        question = ask(model, item, scoring or Scoring(aliases=False))
+        question = ask(model, item, own)
         counts = [len(choice) for choice in question.row.choices]
         numbers = {"answer": counts[item.answer], "fewest": min(counts), "most": max(counts), "apart": max(counts) - min(counts)}
         rows.append({"locale": item.locale, "kind": item.kind, "concept": item.concept, **numbers})

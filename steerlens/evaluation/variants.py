@@ -1,4 +1,5 @@
-"""Variants: all conditions under which items are answered, with the labels of their rows."""
+"""Variants: the conditions under which items are answered (unsteered, explicit prompt, methods and controls), with the labels
+of their rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,8 @@ LABEL_COLUMNS = ("method", "of", "control", "draw")
 
 
 def together(variants: Sequence[tuple[Label, Prepared]]) -> list[list[int]]:
-    """Returns groups of numbers of variants that run together: those with the same model, form, hooks and items."""
+    """Returns groups of variants that are run together, as lists of their numbers. The variants of a group have the same
+    model, prompt form, hooks and items."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, (label, own) in enumerate(variants):
         alike = (id(own.model), own.form, tuple(map(id, own.hooks)), label["method"] == EXPLICIT)
@@ -25,8 +27,8 @@ def together(variants: Sequence[tuple[Label, Prepared]]) -> list[list[int]]:
 
 
 def asked_of(items: Iterable[Item], label: Label) -> list[Item]:
-    """Returns the items that a variant is asked. ``explicit prompt`` is asked those that have one; every other variant is asked
-    all."""
+    """Returns the items on which a variant is measured. The variant ``explicit prompt`` is measured on items with an explicit
+    prompt, and every other variant on all items."""
     return [item for item in items if item.explicit or label["method"] != EXPLICIT]
 
 
@@ -37,7 +39,8 @@ def _label(method: str, of: str = "", control: str = "", draw: int = 0) -> Label
 def variants_of(
     model: LensModel, methods: Mapping[str, Method], codes: Sequence[str], code: str, controls: Controls | None, *, explicit: bool
 ) -> list[tuple[Label, Prepared]]:
-    """Returns all conditions for a locale's items: unsteered, explicit, every method and its controls."""
+    """Returns all variants for a locale's items: unsteered, the explicit prompt, every method, and the controls of every
+    method."""
     found = [(_label(UNSTEERED), Prepared(model))]
     if explicit:
         found.append((_label(EXPLICIT), ExplicitPrompt().prepared(model, code)))
@@ -54,7 +57,7 @@ def variants_of(
 
 
 def check_tokens(model: LensModel, other: LensModel, name: str, items: Items) -> None:
-    """Refuses a checkpoint that tokenizes prompts differently, as scores per token would not be comparable.
+    """Raises an error if a checkpoint tokenizes prompts differently, because scores per token would not be comparable.
 
     Raises:
         SettingsError: the two models tokenize a prompt differently.
@@ -66,5 +69,5 @@ def check_tokens(model: LensModel, other: LensModel, name: str, items: Items) ->
         if model.tokenizer.ids(text) != other.tokenizer.ids(text):
             raise SettingsError(
                 f"method {name!r} is {other.name}, which splits {text.text!r} into other tokens than {model.name}: expected a "
-                "checkpoint or an adapter of the same model. Place the other model on a separate plane."
+                "checkpoint or an adapter of the same model. Use a separate plane for the other model."
             )

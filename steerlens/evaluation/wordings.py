@@ -1,4 +1,4 @@
-"""Scores over the wordings of a question: their mean, and how much a method's score depends on the wording."""
+"""Scores over the wordings of a question: the mean over wordings, and how much a method's score depends on the wording."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Wordings(ResultTable):
-    """Each method's scores, as the mean over wordings and by wording.
+    """The scores of each method: the mean over wordings, and the differences between wordings.
 
-    Columns: method, locale, score, n (concepts with at least two wordings), wordings (of the concept with the most), value
-    (mean over the wordings of a concept, then over concepts), low and high (the means of the wordings with the lowest and the
-    highest mean; for each wording, over all concepts that have it), spread (``high`` minus ``low``), within (the standard
-    deviation between wordings of one concept, averaged over concepts), agree (share of concepts whose wordings all have the
-    same value).
+    Columns: method, locale, score, n (concepts with at least two wordings), wordings (the largest number of wordings of a
+    concept), value, low, high, spread (``high`` minus ``low``), within, agree. ``value`` is the mean over the wordings of a
+    concept, and then over concepts. ``low`` and ``high`` are the lowest and the highest mean of a wording, over the concepts
+    that have the wording. ``within`` is the standard deviation between the wordings of a concept, averaged over concepts.
+    ``agree`` is the share of concepts whose wordings all have the same value.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -31,7 +31,7 @@ def wordings(answers: "pd.DataFrame") -> Wordings:
     """Returns the mean over wordings and the spread between them, for each method, locale and score.
 
     Args:
-        answers: the frame of ``answered`` for items with several wordings, such as those of ``sl.data.atlas(wordings=3,
+        answers: the frame of ``answered`` for items with several wordings, such as the items of ``sl.data.atlas(wordings=3,
             cloze=True)``.
 
     Raises:
@@ -50,14 +50,14 @@ def wordings(answers: "pd.DataFrame") -> Wordings:
             rows.append({"method": method, "locale": locale, "score": score, **_spread(table)})
     if not rows:
         raise DataError(
-            "no concept of these answers has two wordings: expected answers to items with several wordings, such as those of "
-            "sl.data.atlas(wordings=3)."
+            "no concept of these answers has two wordings: expected answers to items with several wordings, such as the "
+            "items of sl.data.atlas(wordings=3)."
         )
     return Wordings(pd.DataFrame(rows))
 
 
 def _spread(table: "pd.DataFrame") -> dict[str, float]:
-    """The numbers for one method, locale and score, from the values ``[concept, wording]``."""
+    """Returns the columns for one method, locale and score, computed from the values ``[concept, wording]``."""
     means = table.mean()
     return {
         "n": len(table),

@@ -1,5 +1,5 @@
-"""Work: a task with the model that runs it and a function that takes its result. So the tasks of all locales can be run at
-once."""
+"""Units of work: a task, the model that runs the task, and a function that receives the result. With these units, the tasks
+of all locales can be run together."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A task of one locale."""
+    """A task of one locale, with the model that runs the task and a function that receives the result."""
 
     locale: str
     task: Task
     prepared: Prepared
-    """The model that runs the task, with its hooks."""
+    """The model that runs the task, with the method's hooks."""
     take: Callable[["pd.DataFrame"], None]
-    """A function that is called with the result."""
+    """A function that is called with the result of the task."""
 
 
 def run_all(works: Sequence[Work], running: Running, bar: Any) -> None:
-    """Runs all work, so that an executor's workers have the tasks of all locales and kinds from the start.
+    """Runs all units of work. An executor gets the tasks of all locales and kinds at once.
 
     Args:
-        works: the work. Tasks on the same model are given together, and results are taken in the order of the work.
-        running: how tasks are run. With the user's own hooks, tasks run in this process and are not stored.
-        bar: the progress bar, which shows the locale of the result that comes next.
+        works: the units of work. Tasks on the same model are run together, and results are received in the order of the
+            units.
+        running: the executor that runs tasks, and the folder for results. If a method has hooks, its tasks run in this
+            process and their results are not stored.
+        bar: the progress bar, which shows the locale of the next result.
     """
     groups: dict[tuple[Any, ...], list[Work]] = {}
     for work in works:

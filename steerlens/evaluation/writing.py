@@ -1,4 +1,4 @@
-"""Writes texts after items' prompts."""
+"""Generates texts after the prompts of items."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,16 +19,16 @@ def written(
     scoring: Scoring | None = None,
     stop: Sequence[str] = (),
 ) -> list[Writing]:
-    """Returns the texts that a model writes after each item's prompt, greedily.
+    """Returns the text that a model generates after each item's prompt, with greedy decoding.
 
     Args:
-        model: the model that writes.
-        items: the items whose prompts are continued.
-        plan: the plan that steers the model; ``None`` for no steering.
-        max_new_tokens: the number of tokens after which a text stops if the model has not ended it.
-        batch_size: the number of prompts at once; chosen for the device for ``None``.
-        scoring: how the items are presented (form, chat, letters, examples); the defaults for ``None``.
-        stop: texts at which a generated text ends; they are left out.
+        model: the model that generates the texts.
+        items: the items whose prompts the model continues.
+        plan: the plan that steers the model; ``None`` means no steering.
+        max_new_tokens: the largest number of tokens of a generated text.
+        batch_size: the number of prompts in a batch; ``None`` takes a number that suits the device.
+        scoring: how the items are presented (form, chat, letters, examples); ``None`` takes the defaults.
+        stop: texts at which a generated text ends. The stop text itself is left out.
     """
     how = scoring or Scoring()
     prompts = [prompt_of(item, how) for item in items]

@@ -1,5 +1,4 @@
-"""Imports and exports vectors and plans of other tools: llama.cpp, repeng, steering-vectors, vllm-lens, EasySteer, and plain
-PyTorch."""
+"""Exchanges vectors and plans with other tools: llama.cpp, repeng, steering-vectors, vllm-lens, EasySteer, and plain PyTorch."""
 
 from steerlens.exchange.aisteer360 import to_aisteer360
 from steerlens.exchange.baking import bake

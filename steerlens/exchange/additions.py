@@ -1,5 +1,5 @@
-"""The vectors that a plan adds to the residual stream, in the only form that other tools support: one vector for each of some
-layers."""
+"""The vectors that a plan adds to the residual stream, with one vector for each steered layer. Other tools support only this
+form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,42 +13,43 @@ from steerlens.errors import VectorError
 from steerlens.settings import STEERED_TOKENS, SteeredTokens
 
 WORDS: dict[SteeredTokens, str] = {
-    "all": "all tokens except those in front of the prompt",
-    "prompt": "the prompt's tokens alone",
-    "last_onward": "the tokens from the prompt's last one onward alone",
-    "generated": "the generated tokens alone",
+    "all": "all tokens except the tokens in front of the prompt",
+    "prompt": "only the tokens of the prompt",
+    "last_onward": "only the prompt's last token and all tokens after it",
+    "generated": "only the generated tokens",
 }
-"""The choices of steered tokens in words."""
+"""A description of each choice of steered tokens, for messages."""
 
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """Vectors for some layers, and the tokens at which they are added."""
+    """The vectors that are added at some layers, and the tokens at which the vectors are added."""
 
     directions: Mapping[int, Float[Tensor, " d_model"]]
-    """The directions by block index, ascending: what is added after that block, before it is multiplied by ``strength``.
-    Float32, on the CPU."""
+    """The directions by block index, in ascending order, as float32 on the CPU. The direction times ``strength`` is added after
+    the block."""
     strength: float
-    """The factor on every direction."""
+    """The factor by which every direction is multiplied."""
     tokens: SteeredTokens
     """The tokens at which the vectors are added."""
 
     @property
     def layers(self) -> list[int]:
-        """The block indices, ascending."""
+        """The block indices in ascending order."""
         return list(self.directions)
 
     @property
     def vectors(self) -> dict[int, Float[Tensor, " d_model"]]:
-        """The added vectors by block index: the direction times the strength."""
+        """The added vectors by block index. An added vector is the direction times the strength."""
         return {layer: self.strength * direction for layer, direction in self.directions.items()}
 
 
 def additions(plan: Any, tool: str) -> list[Addition]:
-    """Returns the vectors that a plan adds: one ``Addition`` for each choice of tokens of its steps.
+    """Returns the vectors that a plan adds, as one ``Addition`` for each choice of steered tokens in the plan's steps.
 
-    Steps at one layer and at the same tokens are added up. If all steps have the same strength and no two of them are at one
-    layer, the strength is kept separate from the directions. Otherwise it is part of the directions, and the strength is 1.
+    Steps at the same layer and the same tokens are added up. If all steps have the same strength and different layers, the
+    strength is kept separate from the directions. Otherwise the directions include the strengths, and the strength of the
+    ``Addition`` is 1.
 
     Args:
         plan: a ``SteeringPlan``.
@@ -66,21 +67,21 @@ def additions(plan: Any, tool: str) -> list[Addition]:
             raise VectorError(
                 f"{tool} can add vectors and nothing else, but step ({step}) of the plan is of operation "
                 f"{step.edit.operation!r}. Leave this step out, or run the plan in PyTorch with plan.torch_hooks(model), which "
-                "makes every edit."
+                "supports every operation."
             )
     chosen = [tokens for tokens in STEERED_TOKENS if any(step.tokens == tokens for step in plan.steps)]
     return [_together([step for step in plan.steps if step.tokens == tokens], tokens) for tokens in chosen]
 
 
 def only_addition(plan: Any, tool: str) -> Addition:
-    """Returns the vectors that a plan adds, for a tool with one choice of tokens.
+    """Returns the vectors that a plan adds, for a tool that can use only one choice of steered tokens.
 
     Args:
         plan: a ``SteeringPlan``.
         tool: the name of the tool, for errors.
 
     Raises:
-        VectorError: as for ``additions``, or the steps are at different tokens.
+        VectorError: the plan has no steps, does more than add vectors, or its steps steer different tokens.
     """
     several = additions(plan, tool)
     if len(several) > 1:
@@ -97,19 +98,19 @@ def notes_of(plan: Any, addition: Addition, tool: str) -> tuple[str, ...]:
 
     Args:
         plan: the ``SteeringPlan``.
-        addition: the vectors that it adds.
+        addition: the vectors that the plan adds.
         tool: the tool's name.
     """
     notes = []
     if addition.tokens != "all":
         notes.append(
-            f"{tool} adds the vector at every token, but the plan steers {WORDS[addition.tokens]}. What was measured for the "
-            f"plan may therefore not be true in {tool}. Measure the plan with tokens='all'."
+            f"{tool} adds the vector at every token, but the plan steers {WORDS[addition.tokens]}. Effects that were measured "
+            f"for the plan may therefore be different in {tool}. Measure the plan with tokens='all'."
         )
     if plan.fingerprint.front:
         notes.append(
-            f"{tool} also steers the tokens in front of the prompt (token ids {list(plan.fingerprint.front)}, as BOS), which "
-            "the plan does not steer."
+            f"{tool} also steers the tokens in front of the prompt (token ids {list(plan.fingerprint.front)}, such as BOS). "
+            "The plan does not steer these tokens."
         )
     return tuple(notes)
 

@@ -1,8 +1,9 @@
-"""Steering vectors of AI Steerability 360 (https://github.com/IBM/AISteer360), in its JSON file ``.svec``.
+"""Writes steering vectors for AI Steerability 360 (https://github.com/IBM/AISteer360), as its JSON file ``.svec``.
 
-``directions`` maps block indices to ``[1, d_model]``, and a control adds them to the output of these layers
-(``hook_point="layer_output"``). Place and layer number are the same as here. Strength and tokens are arguments of the control.
-This was read from ``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
+In the file, ``directions`` maps block indices to vectors ``[1, d_model]``. A control of the toolkit adds these vectors to the
+output of the layers (``hook_point="layer_output"``). The place of the addition and the layer numbers are the same as in
+steerlens. Strength and tokens are arguments of the control. The format is described by
+``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
 """
 
 import json
@@ -21,12 +22,12 @@ _SCOPES: dict[SteeredTokens, str] = {
     "last_onward": 'token_scope="last_k", last_k=1',
     "generated": 'token_scope="after_prompt"',
 }
-"""The toolkit's choices of tokens. If a cache is used, the last token of every pass is the prompt's last token and each
-generated token."""
+"""The toolkit's arguments for each choice of tokens. With a key-value cache, the last token of every pass is the prompt's last
+token or a generated token."""
 
 
 def to_aisteer360(plan: Any) -> dict[str, Any]:
-    """Returns the directions of a plan, before the strength, as JSON values in the form of the toolkit's ``.svec`` file.
+    """Returns the directions of a plan without the strength, as JSON values in the form of the toolkit's ``.svec`` file.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -47,14 +48,15 @@ def to_aisteer360(plan: Any) -> dict[str, Any]:
 
 
 def write_aisteer360(plan: Any, path: Path) -> Exported:
-    """Writes a plan's directions as the toolkit's file, with the control that steers with it.
+    """Writes the directions of a plan as the toolkit's file. The result contains the code of the control that steers with the
+    file.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, such as ``x.svec``.
+        path: the path of the file, such as ``x.svec``.
 
     Raises:
-        VectorError: as for ``to_aisteer360``.
+        VectorError: the plan does more than add vectors, has several choices of tokens, or steers only the prompt's tokens.
         FileError: the file's name does not end in ``.svec``, or it cannot be written.
     """
     if path.suffix != _ENDING:
@@ -72,8 +74,8 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
     notes = []
     if added.tokens == "all" and plan.fingerprint.front:
         notes.append(
-            f"token_scope='all' also steers the {len(plan.fingerprint.front)} tokens in front of the prompt, which the plan "
-            "does not steer."
+            f"token_scope='all' also steers the {len(plan.fingerprint.front)} tokens in front of the prompt. The plan does "
+            "not steer these tokens."
         )
     if added.tokens == "last_onward":
         notes.append(

@@ -1,9 +1,10 @@
-"""A plan as part of a model's weights: added to the bias of the last projection of a block, if this gives the same model.
+"""Makes a plan part of a model's weights. The plan's vectors are added to the biases of the last projections of blocks.
 
-The output of a block's MLP is added to the residual stream right before steerlens reads it. So adding a vector at every token
-is the same as changing that projection's bias, if it has a bias and nothing (no norm, no factor) follows it. Llama has no such
-bias unless its configuration says ``mlp_bias``; then all projections of all MLPs have one. Biases are compared with hooks
-before the copy is returned. The copy is a plain checkpoint: ``save_pretrained`` and ``from_pretrained`` keep the plan.
+The output of a block's MLP is added to the residual stream, and steerlens reads the stream directly afterwards. Adding a vector
+at every token is therefore the same as changing the bias of the MLP's last projection. The two are the same only if no norm or
+factor follows the projection. Llama has no biases there unless its configuration sets ``mlp_bias``, which gives all projections
+of all MLPs a bias. The effect of the biases is compared with hooks before the copy is returned. The copy is a plain checkpoint,
+so ``save_pretrained`` and ``from_pretrained`` keep the plan.
 """
 
 import copy
@@ -22,43 +23,44 @@ from steerlens.models.backends.offloading import is_offloaded
 from steerlens.models.backends.watching import only_reads
 
 _OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "mlp.fc2", "fc2")
-"""The names of the last projection of a block, by architecture."""
+"""The names of the last projection of a block in different architectures."""
 _CLOSE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest relative difference of the residual stream, from rounding. In half precision it is 0.1."""
+"""The largest relative difference of the residual stream that rounding explains. In half precision, the largest difference is
+0.1."""
 _OUT = "Run the plan with plan.torch_hooks(model), or load the model with sl.load and use plan.applied(model)."
 
 
 def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = True) -> Any:
-    """Returns a copy of a Hugging Face model that is steered only by its weights. It can be saved and loaded like any other
+    """Returns a copy of a Hugging Face model that is steered only by its weights. The copy can be saved and loaded like any other
     model.
 
-    A bias is added at every token, including those in front of the prompt.
+    A bias is added at every token, including the tokens in front of the prompt.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors at ``tokens="all"``.
-        model: the Hugging Face model. It is not changed.
-        front: whether the tokens in front of a prompt, such as BOS, may be steered too. This is not needed if a model's
-            tokenizer puts no tokens there.
+        model: the Hugging Face model, which is not changed.
+        front: whether the tokens in front of a prompt, such as BOS, may also be steered. ``True`` is not needed if the tokenizer
+            puts no tokens in front.
         same_weights: whether the model must have the weights for which the plan was made. All weights are read for this check.
 
     Raises:
         FingerprintError: the model has other weights, or another dtype.
-        ModelError: the architecture has no bias at this place that its configuration knows, another operation follows it, there
-            are hooks on the model, or it is in training mode.
-        VectorError: the plan does more than add vectors, steers other tokens, or leaves the tokens in front unsteered and
-            ``front`` was not given.
+        ModelError: the configuration of the architecture has no setting for a bias of the last projection, or another operation
+            follows this projection. The error is also raised if the model has hooks, is offloaded, or is in training mode.
+        VectorError: the plan does more than add vectors or steers other tokens than ``all``. The error is also raised if the
+            tokenizer puts tokens in front and ``front`` is ``False``.
     """
     check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
     added = only_addition(plan, "a bias")
     if added.tokens != "all":
         raise VectorError(
             f"plan ({plan}) steers {WORDS[added.tokens]}, but a bias is added at every token. Use the vector with "
-            f"tokens='all', and measure the effect in this way. {_OUT}"
+            f"tokens='all', and measure the effect at all tokens. {_OUT}"
         )
     if plan.fingerprint.front and not front:
         raise VectorError(
             f"plan ({plan}) does not steer the tokens in front of a prompt (token ids {list(plan.fingerprint.front)}), but a "
-            f"bias is added at these tokens too. Give front=True to allow this. {_OUT}"
+            f"bias is added at these tokens too. Give front=True to steer these tokens. {_OUT}"
         )
     if is_offloaded(model):
         raise ModelError(
@@ -83,8 +85,8 @@ def bake(plan: Any, model: Any, *, front: bool = False, same_weights: bool = Tru
 
 
 def _biases(model: Any, blocks: nn.ModuleList, layers: Sequence[int]) -> dict[int, Tensor]:
-    """Returns the biases of the last projections of some blocks. If one of them has no bias, all projections are given biases
-    of zeros."""
+    """Returns the biases of the last projections of the blocks in ``layers``. If one of these projections has no bias, all
+    projections get a bias of zeros."""
     outputs = {layer: _output_of(blocks[layer], type(model).__name__) for layer in layers}
     if any(output.bias is None for output in outputs.values()):
         _give_biases(model, blocks)
@@ -93,7 +95,7 @@ def _biases(model: Any, blocks: nn.ModuleList, layers: Sequence[int]) -> dict[in
 
 @torch.no_grad()
 def _add(bias: Tensor, vector: Float[Tensor, " d_model"]) -> None:
-    """Adds a vector to a bias, rounded once."""
+    """Adds a vector to a bias, and rounds the sum once."""
     bias.copy_(bias.cpu().double() + vector.cpu().double())
 
 
@@ -127,7 +129,7 @@ def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
     if {name: tensor.shape for name, tensor in expected.items()} != {n: t.shape for n, t in model.state_dict().items()}:
         raise ModelError(
             f"a saved copy of {type(model).__name__} could not be loaded again: with mlp_bias=True, this model expects other "
-            f"weights than those that it has after steerlens added the biases. {_OUT}"
+            f"weights than the copy has after steerlens added the biases. {_OUT}"
         )
 
 
@@ -135,10 +137,10 @@ def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
 def _compare(
     plain: Any, plain_blocks: nn.ModuleList, baked: Any, baked_blocks: nn.ModuleList, biases: Mapping[int, Tensor]
 ) -> None:
-    """Refuses a model in which a bias changes the residual stream differently from a vector added after the block.
+    """Raises an error if a bias changes the residual stream differently from a vector that is added after the block.
 
-    The test vectors are as long as the stream itself, so that rounding hides no difference, whatever the length of the plan's
-    vectors. The biases are unchanged afterwards.
+    The test vectors have the same norm as the residual stream, so rounding cannot hide a difference. The biases have their old
+    values afterwards.
     """
     ids = (torch.arange(12, device=plain.device) * 7919 % int(plain.get_input_embeddings().weight.shape[0]))[None]
     width, drawn, tried = len(next(iter(biases.values()))), torch.Generator().manual_seed(0), {}
@@ -166,7 +168,8 @@ def _compare(
 def _streams(
     model: Any, blocks: nn.ModuleList, ids: Tensor, width: int, added: Mapping[int, Tensor]
 ) -> list[Float[Tensor, "pos d_model"]]:
-    """Returns the residual stream after every block, as float32, with a vector added after some of them at every token."""
+    """Returns the residual stream after every block, as float32. The vectors in ``added`` are added after their blocks at every
+    token."""
     found: dict[int, Tensor] = {}
 
     def steer(layer: int, _: nn.Module, __: Any, output: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Steering specs of EasySteer (https://github.com/ZJU-REAL/EasySteer), version 2 of its API, as JSON.
+"""Writes steering specs for EasySteer (https://github.com/ZJU-REAL/EasySteer), version 2 of its API, as JSON.
 
-``vllm serve --steering-config spec.json`` and the field ``steering`` of a request take a spec: a list of vectors, each with its
-payload, its scale and the tokens to which it applies. The payload is the wire form of EasySteer's ``DirectionVector``: tensors
-``layer.{block index}`` in base64 with a digest. The layer is a decoder layer's index, and the vector is added to its output, as
-here. This was read from EasySteer's documentation and from ``vllm/model_hooks/steering/payloads.py`` of its vLLM (wire version
-1).
+``vllm serve --steering-config spec.json`` and the field ``steering`` of a request take a spec. A spec is a list of vectors, and
+each vector has a payload, a scale and the tokens that it steers. The payload is the wire format of EasySteer's
+``DirectionVector``: tensors ``layer.{block index}`` in base64 with a digest. The layer is the index of a decoder layer, and the
+vector is added to the output of the layer, as in steerlens. The format is described by EasySteer's documentation and by
+``vllm/model_hooks/steering/payloads.py`` of its vLLM (wire version 1).
 """
 
 import base64
@@ -19,14 +19,14 @@ from steerlens.exchange.exported import Exported
 from steerlens.storage import write_text
 
 _VERSION = 1
-"""EasySteer's version of its wire form."""
+"""The version of EasySteer's wire format."""
 
 
 def to_easysteer(plan: Any) -> dict[str, Any]:
-    """Returns a plan as EasySteer's ``SteeringSpec``, as JSON values.
+    """Returns a plan as a ``SteeringSpec`` of EasySteer, in JSON values.
 
-    EasySteer supports all four choices of tokens, and each vector has its own. The tokens in front of a prompt are excluded by
-    their positions: give EasySteer prompts that begin with the same tokens.
+    EasySteer supports all four choices of tokens, and each vector has its own choice. The tokens in front of a prompt are
+    excluded by their positions, so give EasySteer prompts that begin with the same tokens.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -51,11 +51,11 @@ def to_easysteer(plan: Any) -> dict[str, Any]:
 
 
 def write_easysteer(plan: Any, path: Path) -> Exported:
-    """Writes a plan as EasySteer's JSON.
+    """Writes a plan as JSON for EasySteer.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, such as ``spec.json``.
+        path: the path of the file, such as ``spec.json``.
 
     Raises:
         VectorError: the plan does more than add vectors.
@@ -66,7 +66,7 @@ def write_easysteer(plan: Any, path: Path) -> Exported:
 
 
 def _apply(tokens: str, n_front: int) -> dict[str, Any]:
-    """Returns EasySteer's ``ApplySpec`` for a choice of tokens."""
+    """Returns the ``ApplySpec`` of EasySteer for a choice of tokens."""
     prompt: dict[str, Any] = {"prompt": "all"}
     if n_front:
         prompt["exclude_prompt_positions"] = list(range(n_front))
@@ -81,7 +81,7 @@ def _apply(tokens: str, n_front: int) -> dict[str, Any]:
 
 
 def _payload(added: Addition) -> dict[str, Any]:
-    """Returns the wire form of EasySteer's ``DirectionVector``."""
+    """Returns the wire format of EasySteer's ``DirectionVector``."""
     raw = {f"layer.{layer}": direction.numpy().astype("<f4") for layer, direction in added.directions.items()}
     digest = hashlib.sha256(f"direction:{_VERSION}".encode())
     tensors = {}

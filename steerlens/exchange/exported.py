@@ -1,4 +1,4 @@
-"""A file that was written for another tool: its path, how to use it there, and the differences between the tool and the
+"""Describes a file that was written for another tool: the path, the use in the tool, and the differences between the tool and the
 plan."""
 
 import logging
@@ -11,14 +11,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exported:
-    """A file for another tool. When printed, it shows the file, how to use it, and the notes."""
+    """A file for another tool. The printed text shows the path of the file, the use of the file, and the notes."""
 
     path: Path
-    """The file."""
+    """The path of the file."""
     tool: str
-    """The tool for which it was written."""
+    """The tool for which the file was written."""
     use: str
-    """The command, or the lines of Python, that steer with it."""
+    """The command or the lines of Python that steer with the file."""
     notes: tuple[str, ...] = ()
     """The differences between the tool and the plan, in sentences."""
 

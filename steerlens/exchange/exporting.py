@@ -1,4 +1,4 @@
-"""``export``: one function for all tools that read a file."""
+"""The function ``export``, which writes a plan for any tool that reads a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ TOOLS: dict[str, Callable[[Any, Path], Exported]] = {
     "easysteer": write_easysteer,
     "aisteer360": write_aisteer360,
 }
-"""The tools that read files, with the function that writes for each."""
+"""The tools that read files, with the function that writes a file for the tool."""
 _ENDINGS = {".gguf": "llama.cpp", ".svec": "aisteer360", ".safetensors": "steering-vectors"}
 
 
@@ -29,19 +29,19 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file. Its ending decides the tool: ``.gguf`` for llama.cpp, ``.svec`` for AI Steerability 360,
+        path: the path of the file. The ending decides the tool: ``.gguf`` for llama.cpp, ``.svec`` for AI Steerability 360,
             ``.safetensors`` for steering-vectors.
-        to: the tool, one of ``TOOLS``, if the ending does not decide it.
+        to: the name of the tool, one of ``TOOLS``. The name is needed if the ending does not decide the tool.
 
     Returns:
-        The file, the command or lines that steer with it, and notes on how the tool differs from the plan, which are also
-            logged as warnings. Printing it shows all of these.
+        A description of the file: the path, the command or lines that steer with the file, and notes on how the tool differs from
+        the plan. Print the result to see the description. The notes are also logged as warnings.
 
     Raises:
         FileError: the file cannot be written.
         ModelError: a package that the file needs is not installed.
-        UnknownNameError: there is no such tool, or none was given and the ending does not decide it.
-        VectorError: the tool cannot do what the plan does; the message explains this.
+        UnknownNameError: the tool is unknown, or no tool was given and the ending does not decide the tool.
+        VectorError: the tool cannot run the plan. The message explains why.
     """
     path = Path(path)
     tool = _ENDINGS.get(path.suffix, path.suffix) if to is None else to

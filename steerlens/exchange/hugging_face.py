@@ -1,4 +1,5 @@
-"""Hugging Face models without TransformerLens: their blocks, and whether they have the weights for which a plan was made."""
+"""Finds the blocks of Hugging Face models without TransformerLens, and checks whether a model has the weights for which a plan
+was made."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,23 +15,23 @@ from steerlens.models.identity import described_number
 from steerlens.models.quantized import quantization_of
 
 _ASIDE = ("vision", "audio", "expert", "mtp")
-"""Words in the names of lists of modules that are not decoders."""
+"""The words in the names of lists of modules that are not the decoder's blocks."""
 
 
 def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weights: bool = True) -> None:
-    """Refuses a Hugging Face model for which a plan was not made.
+    """Raises an error for a Hugging Face model for which the plan was not made.
 
     Args:
         model: a ``PreTrainedModel``.
         fingerprint: the fingerprint of the model for which the plan was made.
-        whose: the plan, in words.
-        same_weights: whether all weights are read and compared, as for a ``LensModel``. If not, any model with the same number
-            of blocks and width is accepted.
+        whose: a description of the plan, for errors.
+        same_weights: whether all weights are read and compared, as for a ``LensModel``. With ``False``, any model with the same
+            number of blocks and the same width is accepted.
 
     Raises:
         FingerprintError: the weights or their dtype differ, or the plan was made after the weights were processed.
-        ModelError: it is not a Hugging Face model, it has no unembedding, or TransformerLens does not know it, so that weights
-            cannot be compared.
+        ModelError: ``model`` is not a Hugging Face model, has no unembedding, or has an architecture that TransformerLens does
+            not know. Weights of an unknown architecture cannot be compared.
     """
     from transformers import PreTrainedModel
 
@@ -49,8 +50,8 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
     if fingerprint.weight_processing != "none":
         raise FingerprintError(
             f"{whose} was made with weights that TransformerLens had processed ({fingerprint.weight_processing}), so the "
-            "residual stream of the Hugging Face model is a different one. Load the model with sl.load, which does not "
-            "process weights, and take the vectors again."
+            "Hugging Face model has a different residual stream. Load the model with sl.load, which does not process weights, "
+            "and take the vectors again."
         )
     dtype = described_number(number_of(model.parameters()), quantization_of(model.config))
     weights = unbridged_digest(model) if dtype == fingerprint.dtype else "not read"
@@ -64,15 +65,15 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
 
 
 def blocks_of(model: Any, fingerprint: Fingerprint) -> nn.ModuleList:
-    """Returns the decoder's blocks: the list of modules with as many entries as the plan's model has blocks. Of several, it is
-    the outermost.
+    """Returns the list of modules that contains the decoder's blocks. Its length is the number of blocks of the plan's model. If
+    several lists have this length, the outermost list is returned.
 
     Args:
         model: a ``PreTrainedModel``.
         fingerprint: the fingerprint of the model for which the plan was made.
 
     Raises:
-        ModelError: no list of modules has this length, or two such lists are equally far out.
+        ModelError: no list of modules has this length, or two lists with this length are at the same depth.
     """
     found = [
         (name.count("."), name, module)
@@ -95,11 +96,11 @@ def stream_of(output: Any, d_model: int) -> Tensor:
     """Returns the residual stream in a block's output, ``[batch, pos, d_model]``.
 
     Args:
-        output: the block's output, a tensor or a tuple that begins with it.
+        output: the block's output, which is the residual stream or a tuple that begins with the residual stream.
         d_model: the width of the residual stream.
 
     Raises:
-        ModelError: there is no such tensor.
+        ModelError: the output contains no tensor of this width.
     """
     stream = output[0] if isinstance(output, tuple | list) else output
     if not isinstance(stream, torch.Tensor) or stream.ndim != 3 or stream.shape[-1] != d_model:
@@ -116,6 +117,6 @@ def with_stream(output: Any, stream: Tensor) -> Any:
 
     Args:
         output: the block's output.
-        stream: the other residual stream.
+        stream: the residual stream that replaces the residual stream in the output.
     """
     return type(output)([stream, *output[1:]]) if isinstance(output, tuple | list) else stream

@@ -1,4 +1,4 @@
-"""Vectors from other software: their numbers become a steering vector of a model, or are refused with an explanation."""
+"""Makes steering vectors from the numbers of other software. Numbers that cannot be used raise an error with an explanation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,8 +26,8 @@ def model_fingerprint(model: Any, whose: str) -> Fingerprint:
     if not isinstance(model, LensModel):
         given = "no model" if model is None else type(model).__name__
         raise VectorError(
-            f"{whose} does not say from which model it was taken: expected model=, the LensModel that the vector belongs to, "
-            f"but {given} was given. Give the model that sl.load returned."
+            f"{whose} does not say from which model it was taken: expected model=, the LensModel from which the vector was "
+            f"taken, but {given} was given. Give the model that sl.load returned."
         )
     return model.fingerprint
 
@@ -35,18 +35,19 @@ def model_fingerprint(model: Any, whose: str) -> Fingerprint:
 def incoming_vector(
     directions: Mapping[Any, Any], fingerprint: Fingerprint, whose: str, name: str, notes: Mapping[str, Any]
 ) -> SteeringVector:
-    """Returns a steering vector made from the directions of other software.
+    """Returns a steering vector that is made from the directions of other software.
 
     Args:
-        directions: the directions by block index, each ``[d_model]``: tensors or arrays of real numbers.
+        directions: the directions by block index. A direction is a tensor or an array of real numbers, ``[d_model]``.
         fingerprint: the fingerprint of the model to which the vector is bound.
-        whose: a description of its source, for errors.
+        whose: a description of the vector's source, for errors.
         name: the name of the vector.
-        notes: further information on it, as JSON values.
+        notes: other information on the vector, as JSON values.
 
     Raises:
-        LayerError: the model does not have a layer.
-        VectorError: there are no directions, a direction has another width than the model, or numbers are not real and finite.
+        LayerError: the model does not have one of the layers.
+        VectorError: there are no directions, the width of a direction differs from the model's width, or numbers are not real and
+            finite.
     """
     if not directions:
         raise VectorError(f"{whose} contains no directions: expected a direction for at least one layer.")
@@ -58,7 +59,7 @@ def incoming_vector(
         if tuple(direction.shape) != (width,):
             raise VectorError(
                 f"{whose} has a direction of shape {tuple(direction.shape)} at layer {layer}: expected ({width},), the d_model "
-                f"of {fingerprint.name or 'the model'}. Give the model that the vector was taken from."
+                f"of {fingerprint.name or 'the model'}. Give the model from which the vector was taken."
             )
         check_finite(direction, f"{whose}, layer {layer},")
         taken[layer] = direction
@@ -69,7 +70,7 @@ def incoming_vector(
 
 @contextmanager
 def file_errors(path: Any) -> Iterator[None]:
-    """Turns errors in the numbers of a file into an error that names the file.
+    """Turns errors about the numbers in a file into a ``FileError`` that names the file.
 
     Args:
         path: the file.
@@ -88,7 +89,7 @@ def refused(path: Any, found: str, expected: str) -> SteerlensError:
 
     Args:
         path: the file.
-        found: a description of its content.
-        expected: what was expected, and what to do.
+        found: a description of the file's content.
+        expected: a description of the expected content, and advice.
     """
     return FileError(f"{path} {found}: expected {expected}.")

@@ -1,9 +1,11 @@
-"""Control vectors of llama.cpp, in GGUF: architecture ``controlvector``, with one tensor ``direction.{layer}`` per layer.
+"""Reads and writes control vectors of llama.cpp. The GGUF file has the architecture ``controlvector`` and one tensor
+``direction.{layer}`` for each layer.
 
-llama.cpp's layer number is the block's index: ``direction.5`` is added to the residual stream after block 5, where steerlens
-reads and adds too. Block 0 has no number there (its loader refuses ``direction.0``). This was read from
-``common_control_vector_load_one`` and ``llama_adapter_cvec`` of llama.cpp at commit 0ce8cd1 (October 2026), and checked by
-numbers in ``tests/exchange``. repeng 0.4 writes and reads the same files with the same layer numbers, including 0.
+The layer number of llama.cpp is the index of the block. For example, ``direction.5`` is added to the residual stream after block
+5, as in steerlens. llama.cpp cannot steer after block 0, because its loader refuses ``direction.0``. The format was read from
+``common_control_vector_load_one`` and ``llama_adapter_cvec`` of llama.cpp at commit 0ce8cd1 (October 2026). Tests in
+``tests/exchange`` compare the results numerically. repeng 0.4 writes and reads the same files with the same layer numbers,
+including 0.
 """
 
 import json
@@ -25,7 +27,7 @@ from steerlens.storage import json_value, readable_errors, write_atomically
 ARCHITECTURE = "controlvector"
 _DIRECTION = "direction."
 _PLAIN = ("F32", "F16", "F64")
-"""The dtypes of a direction that can be read; llama.cpp itself reads only F32."""
+"""The dtypes of directions that steerlens can read. llama.cpp reads only F32."""
 _NOTED: dict[str, type] = {
     f"{ARCHITECTURE}.model_hint": str,
     "steerlens.strength": float,
@@ -33,13 +35,14 @@ _NOTED: dict[str, type] = {
     "steerlens.tokens": str,
     "steerlens.plan": str,
 }
-"""The metadata of a file that is stored as notes, with its types."""
+"""The keys of a file's metadata that are stored as notes of the vector, with the types of the values."""
 _MOST = 1 << 30
-"""The largest number of bytes of a file that is read. It is enough for the directions of 200 layers of width 1,000,000."""
+"""The largest size in bytes of a file that is read. This size is enough for directions of 200 layers with a width of
+1,000,000."""
 
 
 def write_llama_cpp(plan: Any, path: Path) -> Exported:
-    """Writes a plan as a control vector for llama.cpp, with the command that steers with it.
+    """Writes a plan as a control vector for llama.cpp. The result contains the command that steers with the file.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -48,7 +51,7 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
     Raises:
         VectorError: the plan does more than add vectors, has several choices of tokens, or steers block 0.
         ModelError: the package gguf is not installed.
-        FileError: the file cannot be written, or its path contains ``:`` or ``,``, at which llama.cpp splits paths.
+        FileError: the file cannot be written, or its path contains ``:`` or ``,``. llama.cpp splits paths at these characters.
     """
     added = only_addition(plan, "llama.cpp")
     if 0 in added.layers:
@@ -58,8 +61,8 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
         )
     if set(":,") & set(str(path)):
         raise FileError(
-            f"{path} given: expected a path without ':' and ',', because the command of llama.cpp splits names there. Give "
-            "another path."
+            f"{path} given: expected a path without ':' and ',', because llama.cpp splits paths at these characters. "
+            "Give another path."
         )
     first, last = added.layers[0], added.layers[-1]
     scaled = f"{shlex.quote(str(path))}:{added.strength!r}"
@@ -70,7 +73,7 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
 
 
 def write_repeng(plan: Any, path: Path) -> Exported:
-    """Writes a plan as a control vector that repeng's ``ControlVector.import_gguf`` reads.
+    """Writes a plan as a control vector for repeng, which reads the file with ``ControlVector.import_gguf``.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -95,21 +98,21 @@ def write_repeng(plan: Any, path: Path) -> Exported:
 def from_gguf(path: str | Path, model: Any = None, name: str = "") -> SteeringVector:
     """Reads a control vector of llama.cpp or repeng.
 
-    Strength 1 of the vector means the file's own directions, as ``--control-vector`` adds them. If steerlens wrote the file,
-    the plan's strength, tokens and layer range are in ``notes``, and the file names the model for which it was made.
+    At strength 1, the vector adds the directions in the file, as ``--control-vector`` does. If steerlens wrote the file,
+    ``notes`` contains the plan's strength, tokens and layer range, and the file names the model for which the plan was made.
 
     Args:
         path: a GGUF file, such as ``x.gguf``.
-        model: the ``LensModel`` to which the vector belongs. It may be left out for a file that steerlens wrote; if it is
-            given, it must be the model that the file names.
-        name: the name of the vector; the file's name for ``""``.
+        model: the ``LensModel`` to which the vector belongs. A file that steerlens wrote names its model, so ``model`` is
+            optional for this file. A given model must be the model that the file names.
+        name: the name of the vector. ``""`` uses the name of the file.
 
     Raises:
-        FileError: the file is missing, truncated, too large, or has another architecture; or it contains layers that the model
-            does not have, another width, dtypes other than F32, F16 and F64, NaN or infinity.
-        FingerprintError: the file names another model than the one given.
+        FileError: the file is missing, truncated, too large, or has another architecture. The error is also raised if the file
+            contains NaN or infinity, dtypes other than F32, F16 and F64, layers that the model does not have, or another width.
+        FingerprintError: the file names a model that is not the given model.
         ModelError: the package gguf is not installed.
-        VectorError: the file does not name a model, and none was given.
+        VectorError: the file does not name a model, and no model was given.
     """
     path = Path(path)
     metadata, directions = _read(path)
@@ -151,7 +154,7 @@ def _write(plan: Any, added: Addition, path: Path, texts: dict[str, str]) -> Non
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[int, np.ndarray]]:
-    """Returns a control vector's metadata and its directions by block index."""
+    """Returns the metadata of a control vector, and its directions by block index."""
     gguf = _package()
     with readable_errors(path, "read"):
         size = path.stat().st_size
@@ -166,7 +169,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[int, np.ndarray]]:
         raise
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}. Check the path and its permissions.") from error
-    except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
+    except Exception as error:  # a reader of GGUF can raise any error, depending on the bytes
         raise FileError(
             f"{path} cannot be read as GGUF ({type(error).__name__}: {error}). The file may be truncated, or may not be a GGUF "
             "file. Copy the whole file, or write it again."

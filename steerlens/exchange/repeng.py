@@ -1,8 +1,9 @@
-"""Control vectors of repeng (https://github.com/vgel/repeng, version 0.4), as objects.
+"""Converts control vectors of repeng (https://github.com/vgel/repeng, version 0.4), as Python objects.
 
-``ControlVector.directions`` maps block indices to arrays ``[d_model]``, and ``ControlModel`` adds them to the output of these
-blocks. Place and layer number are the same as here. repeng 0.4 needs NumPy below 2, and steerlens needs NumPy 2. If both cannot
-be installed together, use a GGUF file to exchange vectors (``plan.export(path, "repeng")``, ``from_gguf``).
+``ControlVector.directions`` maps block indices to arrays ``[d_model]``, and ``ControlModel`` adds these arrays to the output of
+the blocks. The place of the addition and the layer numbers are the same as in steerlens. repeng 0.4 needs NumPy below 2, and
+steerlens needs NumPy 2. If the two packages cannot be installed together, use a GGUF file to exchange vectors
+(``plan.export(path, "repeng")``, ``from_gguf``).
 """
 
 from collections.abc import Mapping
@@ -16,14 +17,15 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
-    """Returns a plan as repeng's ``ControlVector``: what the plan adds after each block, with its strength included.
+    """Returns a plan as repeng's ``ControlVector``. Its directions are the vectors that the plan adds after each block,
+    multiplied by the strength.
 
-    ``ControlModel(hf_model, plan.layers)`` and ``set_control(vector)`` steer with it, at every token.
+    ``ControlModel(hf_model, plan.layers)`` and ``set_control(vector)`` steer every token with this object.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        model_type: Hugging Face's name for the architecture, such as ``gemma3_text``; repeng compares it when two vectors are
-            added.
+        model_type: the name of the architecture at Hugging Face, such as ``gemma3_text``. repeng compares this name when two
+            vectors are added.
 
     Raises:
         VectorError: the plan does more than add vectors, or has several choices of tokens.
@@ -36,16 +38,17 @@ def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
 
 
 def from_repeng(vector: Any, model: Any, name: str = "repeng") -> SteeringVector:
-    """Returns repeng's ``ControlVector`` as a steering vector; strength 1 means repeng's coefficient 1.
+    """Returns a ``ControlVector`` of repeng as a steering vector. Strength 1 is the same as coefficient 1 in repeng.
 
     Args:
-        vector: the ``ControlVector`` object; for a file, give its path to ``from_gguf``.
-        model: the ``LensModel`` from which it was taken.
+        vector: the ``ControlVector`` object. For a file, use ``from_gguf`` instead.
+        model: the ``LensModel`` from which the vector was taken.
         name: the name of the vector.
 
     Raises:
-        LayerError: the model does not have a layer.
-        VectorError: it is not a ``ControlVector``, there is no model, the width differs, or numbers are not real and finite.
+        LayerError: the model does not have one of the layers.
+        VectorError: ``vector`` is not a ``ControlVector``, there is no model, the width differs, or numbers are not real and
+            finite.
     """
     directions = getattr(vector, "directions", None)
     if not isinstance(directions, Mapping):
@@ -60,7 +63,7 @@ def from_repeng(vector: Any, model: Any, name: str = "repeng") -> SteeringVector
 def _control_vector() -> Any:
     try:
         from repeng import ControlVector
-    except (ImportError, AttributeError) as error:  # 0.4 looks for np.float_, which NumPy 2 does not have
+    except (ImportError, AttributeError) as error:  # repeng 0.4 uses np.float_, which NumPy 2 does not have
         raise ModelError(
             f"repeng cannot be imported here ({type(error).__name__}: {error}). Install it with: pip install repeng. If repeng "
             "needs a different NumPy than steerlens, write the file with plan.export('x.gguf', 'repeng'), and read the file "

@@ -1,9 +1,9 @@
-"""Vectors of the package steering-vectors (https://github.com/steering-vectors/steering-vectors, version 0.12).
+"""Converts vectors of the package steering-vectors (https://github.com/steering-vectors/steering-vectors, version 0.12).
 
-``SteeringVector.layer_activations`` maps block indices to tensors ``[d_model]``, and ``apply`` adds them to the output of these
-blocks (``layer_type="decoder_block"``). Place and layer number are the same as here. The package needs transformers below 5,
-and steerlens needs 5.18. If both cannot be installed together, use a safetensors file to exchange vectors (``plan.export(path,
-"steering-vectors")``).
+``SteeringVector.layer_activations`` maps block indices to tensors ``[d_model]``, and ``apply`` adds these tensors to the output
+of the blocks (``layer_type="decoder_block"``). The place of the addition and the layer numbers are the same as in steerlens. The
+package needs transformers below 5, and steerlens needs 5.18. If the two packages cannot be installed together, use a safetensors
+file to exchange vectors (``plan.export(path, "steering-vectors")``).
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,11 @@ _BLOCK = "decoder_block"
 
 
 def to_steering_vectors(plan: Any) -> Any:
-    """Returns a plan as the package's ``SteeringVector``: what the plan adds after each block, with its strength included.
+    """Returns a plan as a ``SteeringVector`` of the package steering-vectors. Its tensors are the vectors that the plan adds
+    after each block, multiplied by the strength.
 
-    ``with vector.apply(hf_model):`` steers with it. The steered tokens are an argument of ``apply`` and not part of the vector:
-    every token is steered if none are given.
+    ``with vector.apply(hf_model):`` steers with the vector. The steered tokens are an argument of ``apply`` and not part of the
+    vector. Without this argument, every token is steered.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -49,7 +50,8 @@ def to_steering_vectors(plan: Any) -> Any:
 
 
 def write_steering_vectors(plan: Any, path: Path) -> Exported:
-    """Writes what a plan adds, with its strength included, as a safetensors file with one tensor for each block index.
+    """Writes the vectors that a plan adds, multiplied by the strength, as a safetensors file with one tensor for each block
+    index.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -76,17 +78,18 @@ def write_steering_vectors(plan: Any, path: Path) -> Exported:
 
 
 def from_steering_vectors(vector: Any, model: Any, name: str = "steering-vectors") -> SteeringVector:
-    """Returns the package's ``SteeringVector`` as a steering vector; strength 1 means the package's multiplier 1.
+    """Returns a ``SteeringVector`` of the package steering-vectors as a steering vector of steerlens. Strength 1 is the same as
+    multiplier 1 in the package.
 
     Args:
         vector: the package's ``SteeringVector`` object.
-        model: the ``LensModel`` from which it was taken.
+        model: the ``LensModel`` from which the vector was taken.
         name: the name of the vector.
 
     Raises:
-        LayerError: the model does not have a layer.
-        VectorError: it is not a ``SteeringVector``, it belongs to another place than the blocks' output, there is no model, the
-            width differs, or numbers are not real and finite.
+        LayerError: the model does not have one of the layers.
+        VectorError: ``vector`` is not a ``SteeringVector``, does not belong to the output of blocks, or has another width, or its
+            numbers are not real and finite. The error is also raised if there is no model.
     """
     directions, place = getattr(vector, "layer_activations", None), getattr(vector, "layer_type", None)
     if not isinstance(directions, Mapping):
@@ -112,9 +115,9 @@ _APPLY: dict[SteeredTokens, str] = {
 
 
 def _notes(plan: Any, added: Addition) -> list[str]:
-    """Returns sentences on the arguments of ``apply`` that steer the plan's tokens."""
+    """Returns notes on the arguments of ``apply`` that steer the plan's tokens."""
     front = (
-        f" steering-vectors also steers the first {n} tokens, which the plan does not steer."
+        f" steering-vectors also steers the first {n} tokens. The plan does not steer these tokens."
         if (n := len(plan.fingerprint.front))
         else ""
     )
@@ -122,6 +125,6 @@ def _notes(plan: Any, added: Addition) -> list[str]:
         return []
     return [
         f"the plan steers {WORDS[added.tokens]}. In steering-vectors, the arguments min_token_index and token_indices of apply "
-        "choose the tokens; without these arguments, every token is steered. The count begins again in each pass: with a "
+        "choose the tokens. Without these arguments, every token is steered. The count begins again in each pass, so with a "
         "key-value cache, a generated token has number 0." + front
     ]

@@ -1,4 +1,4 @@
-"""A plan on a Hugging Face model without TransformerLens, with plain PyTorch forward hooks on its blocks."""
+"""Runs a plan on a Hugging Face model without TransformerLens, with plain PyTorch forward hooks on the blocks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,25 +14,27 @@ from steerlens.models.passes import ModelState, running_roles, steered_here
 
 @contextmanager
 def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator[Any]:
-    """Steers every pass of a Hugging Face model inside the block, including ``generate``, and removes its hooks afterwards.
+    """Steers every pass of a Hugging Face model inside the ``with`` block, including ``generate``. The hooks are removed
+    afterwards.
 
-    Every operation and every choice of tokens works in the same way as on a ``LensModel``. A pass that begins a text counts as
-    a whole as the prompt, and a token that continues from a cache counts as generated. ``generate`` announces the end of the
-    prompt, with and without a cache. Padding and the tokens in front are found from the token ids and the attention mask, so
-    passes must be run from ids. Gradients are not affected. Passes of other threads are refused inside the block.
+    Every operation and every choice of tokens works in the same way as on a ``LensModel``. All tokens of a pass that begins a
+    text count as prompt tokens. A token that continues from a cache counts as generated. With ``generate``, the end of the prompt
+    is known, with and without a cache. Padding and the tokens in front are found from the token ids and the attention mask, so
+    passes must be run from token ids. Gradients are not affected. Inside the ``with`` block, passes of other threads raise an
+    error.
 
     Args:
         plan: a ``SteeringPlan``.
         model: the Hugging Face model, as returned by ``AutoModelForCausalLM.from_pretrained``.
-        same_weights: whether the model must have the weights for which the plan was made; all of them are read for this check.
+        same_weights: whether the model must have the weights for which the plan was made. All weights are read for this check.
 
     Yields:
         The model.
 
     Raises:
-        FingerprintError: the model has other weights, or another number type.
-        ModelError: it is not a Hugging Face model, or its blocks do not return the residual stream.
-        PromptError: a pass inside the block was not run from token ids, or the end of its prompt cannot be known.
+        FingerprintError: the model has other weights or another dtype.
+        ModelError: ``model`` is not a Hugging Face model, or its blocks do not return the residual stream.
+        PromptError: a pass inside the ``with`` block was not run from token ids, or the end of its prompt cannot be found.
     """
     check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
     blocks, handles = blocks_of(model, plan.fingerprint), []
@@ -48,7 +50,7 @@ def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator
 
 
 def _steer(_: nn.Module, __: Any, output: Any, *, plan: Any, layer: int, state: ModelState) -> Any:
-    """Returns the output of a block with the residual stream as the plan changes it."""
+    """Returns the output of a block after the plan changed the residual stream."""
     known = plan.fingerprint
     stream: Tensor = stream_of(output, known.d_model)
     roles = running_roles(state, (stream.shape[0], stream.shape[1]), known.front, known.bos_id, known.pad_id)

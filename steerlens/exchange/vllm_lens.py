@@ -1,8 +1,10 @@
-"""Steering vectors of vllm-lens (https://github.com/UKGovernmentBEIS/vllm-lens, version 1.3): its JSON, and its objects.
+"""Reads and writes steering vectors of vllm-lens (https://github.com/UKGovernmentBEIS/vllm-lens, version 1.3), as JSON and as
+objects.
 
-A vector has ``activations [layer, d_model]``, ``layer_indices`` and a ``scale``, and is added to the output of these decoder
-layers. Place and layer number are the same as here. A request takes a list of vectors as ``apply_steering_vectors``. In JSON a
-tensor is the base64 of its bytes, plain or compressed with zstd. steerlens writes plain float32 and reads both.
+A vector has ``activations [layer, d_model]``, ``layer_indices`` and a ``scale``, and is added to the output of the decoder layers
+in ``layer_indices``. The place of the addition and the layer numbers are the same as in steerlens. A request takes a list of
+vectors as ``apply_steering_vectors``. In JSON, a tensor is the base64 text of its bytes, plain or compressed with zstd. steerlens
+writes plain float32, and reads plain and compressed tensors.
 """
 
 import base64
@@ -32,14 +34,14 @@ _TYPES: dict[tuple[str, str], torch.dtype] = {
     ("float16", "torch.float16"): torch.float16,
     ("int16", "torch.bfloat16"): torch.bfloat16,
 }
-"""The dtypes that can be read, by each of their two names in JSON."""
+"""The dtypes that can be read, by their names in JSON. Each dtype has two names."""
 
 
 def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
-    """Returns a plan as vllm-lens' JSON, a list of one steering vector.
+    """Returns a plan as JSON values for vllm-lens, which are a list with one steering vector.
 
-    ``SamplingParams(extra_args={"apply_steering_vectors": json.dumps(it)})`` steers with it, and so does the field with the
-    same name of ``vllm_xargs`` over HTTP. The vector is added at every token.
+    ``SamplingParams(extra_args={"apply_steering_vectors": json.dumps(it)})`` steers with the list ``it``. Over HTTP, use the
+    field ``apply_steering_vectors`` of ``vllm_xargs``. The vector is added at every token.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -61,11 +63,11 @@ def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
 
 
 def write_vllm_lens(plan: Any, path: Path) -> Exported:
-    """Writes a plan as vllm-lens' JSON.
+    """Writes a plan as JSON for vllm-lens.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
-        path: the file, such as ``x.json``.
+        path: the path of the file, such as ``x.json``.
 
     Raises:
         VectorError: the plan does more than add vectors, or has several choices of tokens.
@@ -80,20 +82,22 @@ def write_vllm_lens(plan: Any, path: Path) -> Exported:
 
 
 def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> SteeringVector:
-    """Reads steering vectors of vllm-lens as one vector. Strength 1 adds what vllm-lens adds, with its scales included.
+    """Reads steering vectors of vllm-lens as one vector. At strength 1, the vector adds the same as vllm-lens, including its
+    scales.
 
     Args:
-        source: a JSON file's path, the content of such a file (a vector or a list of vectors), or vllm-lens' ``SteeringVector``
-            objects.
-        model: the ``LensModel`` from which they were taken.
+        source: the path of a JSON file, the content of a JSON file (a vector or a list of vectors), or ``SteeringVector`` objects
+            of vllm-lens.
+        model: the ``LensModel`` from which the vectors were taken.
         name: the name of the vector.
 
     Raises:
         FileError: the file is missing, not JSON, or contains values that cannot be used.
-        LayerError: the model does not have a layer.
+        LayerError: the model does not have one of the layers.
         ModelError: a tensor is compressed, and the package zstandard is not installed.
-        VectorError: there are no steering vectors or no model; a vector has ``norm_match`` or one vector per position (neither
-            is a fixed vector), another width or another number type; or numbers are not finite.
+        VectorError: there are no steering vectors or no model, or a vector has another width, another dtype or numbers that are
+            not finite. The error is also raised for vectors that are not fixed: with ``norm_match``, or with one vector per
+            position.
     """
     if isinstance(source, str | Path):
         content = read_json(Path(source), "Write the file again, or give the list of vectors instead of a path.")
@@ -103,7 +107,7 @@ def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> Steering
 
 
 def _joined(given: Any, model: Any, whose: str, name: str) -> SteeringVector:
-    """Returns the sum of one or several vectors of vllm-lens."""
+    """Returns the sum of one vector or several vectors of vllm-lens."""
     fingerprint = model_fingerprint(model, whose)
     several = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
     summed: dict[int, Tensor] = {}
@@ -121,14 +125,14 @@ def _joined(given: Any, model: Any, whose: str, name: str) -> SteeringVector:
 
 
 def _fields(one: Any, whose: str) -> dict[str, Any]:
-    """Returns a vector's fields, from JSON or from an object, if it adds a fixed vector at every token."""
+    """Returns the fields of a vector from JSON or from an object. Raises an error if the vector is not fixed."""
     names = {"activations": None, "layer_indices": None, "scale": 1.0, "norm_match": False, "position_indices": None}
     held = one if isinstance(one, Mapping) else {key: getattr(one, key) for key in names if hasattr(one, key)}
     fields: dict[str, Any] = {key: held.get(key, other) for key, other in names.items()}
     if fields["activations"] is None or not isinstance(fields["layer_indices"], Sequence) or not fields["layer_indices"]:
-        raise VectorError(f"{whose} lacks activations or layer_indices: expected both, as in SteeringVector of vllm-lens.")
+        raise VectorError(f"{whose} lacks activations or layer_indices: expected both fields, as in SteeringVector of vllm-lens.")
     if len(set(map(repr, fields["layer_indices"]))) != len(fields["layer_indices"]):
-        raise VectorError(f"{whose} names layers {fields['layer_indices']}: expected each layer only once.")
+        raise VectorError(f"{whose} names layers {fields['layer_indices']}: expected each layer once.")
     if fields["norm_match"] is not False or fields["position_indices"] is not None:
         raise VectorError(
             f"{whose} has norm_match={fields['norm_match']!r} and position_indices={fields['position_indices']!r}: expected "
@@ -139,12 +143,12 @@ def _fields(one: Any, whose: str) -> dict[str, Any]:
 
 
 def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor, "layer d_model"]:
-    """Returns the tensor of a vector as float32."""
+    """Returns the activations of a vector as a float32 tensor."""
     own = list(getattr(given, "shape", [])) if not isinstance(given, Mapping) else given.get("shape")
     if own != list(shape):
         raise VectorError(
-            f"{whose} has activations of shape {own}: expected {list(shape)}, a vector [d_model] for each of its layers. One "
-            "vector per position is not supported."
+            f"{whose} has activations of shape {own}: expected {list(shape)}, one vector [d_model] for each layer. One vector "
+            "per position is not supported."
         )
     if not isinstance(given, Mapping):
         return float_tensor(given, whose)
@@ -164,7 +168,7 @@ def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor
 
 
 def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
-    """Returns the bytes of a tensor in JSON, at most ``size`` plus one."""
+    """Returns the bytes of a tensor in JSON. The result has at most one byte more than ``size``."""
     text, compression = given.get("data"), given.get("compression")
     if not isinstance(text, str) or compression not in (None, "zstd"):
         raise VectorError(
@@ -173,7 +177,7 @@ def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
         )
     try:
         raw = base64.b64decode(text, validate=True)
-    except ValueError as error:  # binascii's among it
+    except ValueError as error:  # includes binascii.Error
         raise VectorError(f"{whose} contains data that is not base64 ({error}). Copy all of the data again.") from error
     if compression is None:
         return raw
@@ -181,8 +185,8 @@ def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
         import zstandard
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"{whose} is compressed with zstd. Reading it needs the package zstandard, which is not installed. Install it "
-            "with: pip install zstandard"
+            f"{whose} is compressed with zstd. Reading this data needs the package zstandard, which is not installed. "
+            "Install it with: pip install zstandard"
         ) from error
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(raw)) as reader:

@@ -1,4 +1,4 @@
-"""Executors that run tasks outside this process: workers of Ray."""
+"""Executors that run tasks outside the calling process, which are workers of Ray."""
 
 from steerlens.executors.cluster import RayExecutor, ray
 

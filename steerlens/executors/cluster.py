@@ -1,7 +1,7 @@
-"""Ray as the executor: workers with one model each, on this machine or on a cluster. Some workers may die.
+"""The executor that uses Ray. Each worker has one model, and workers run on this machine or on a cluster.
 
-Results are sent to the calling process as soon as they are ready, so no folder has to be shared. If a worker dies, another
-worker does its work. An error that the work itself raises is raised unchanged.
+Results are sent to the calling process as soon as they are ready, so workers need no shared folder. If a worker dies, another
+worker does its work. An error that the work raises is raised unchanged in the calling process.
 """
 
 import logging
@@ -21,7 +21,8 @@ from steerlens.provenance import provenance
 log = logging.getLogger("steerlens")
 
 Reported = Callable[[Any, Callable[[float], None]], Any]
-"""A function of a value and of a callback. It calls the callback with the amount of work done since the last call."""
+"""A function of a value and of a callback. The function calls the callback with the amount of work that was done since the last
+call."""
 
 
 def ray(
@@ -32,22 +33,23 @@ def ray(
     num_cpus: float = 1,
     retries: int = 2,
 ) -> "RayExecutor":
-    """Returns workers of Ray (package ``ray``, extra ``ray``), for every argument ``executor``.
+    """Returns an executor with workers of Ray, for every argument ``executor``. The extra ``ray`` installs the package ``ray``.
 
     Args:
-        address: ``auto`` joins the cluster to which this machine belongs, ``host:port`` another cluster, and ``local`` starts
-            Ray on this machine. ``None`` joins the cluster in the environment variable ``RAY_ADDRESS``, or else the one to
-            which this machine belongs, and starts Ray here if there is neither. A program that already called ``ray.init`` uses
-            its own Ray.
-        workers: the largest number of workers; ``None`` takes as many as the cluster has room for when work begins. Give a
-            number on a cluster that grows on demand: workers without room wait, and start when there is room.
-        num_gpus: the GPUs of each worker; a number below 1 shares a GPU. ``None`` means 1 if the cluster has any GPU, and 0 if
-            not. It also decides, independently of this process, where workers put their model: on a GPU, or for 0 on the CPU.
-        num_cpus: the cores of each worker, and the threads of its PyTorch.
-        retries: how often the work of a dead worker is given to another one.
+        address: the address of a cluster. ``auto`` joins the cluster to which this machine belongs, ``host:port`` joins another
+            cluster, and ``local`` starts Ray on this machine. ``None`` joins the cluster in the environment variable
+            ``RAY_ADDRESS``, or the cluster to which this machine belongs. If there is no cluster, ``None`` starts Ray on this
+            machine. If the program already called ``ray.init``, the address is ignored.
+        workers: the largest number of workers. ``None`` starts as many workers as the cluster has room for when work begins. Give
+            a number on a cluster that grows on demand. Workers without room then wait and start when there is room.
+        num_gpus: the number of GPUs of each worker. With a number below 1, workers share a GPU. ``None`` means 1 if the cluster
+            has a GPU, and 0 otherwise. With 0, workers put their model on the CPU, and otherwise on a GPU. The device of the
+            calling process does not matter.
+        num_cpus: the number of cores of each worker, which is also the number of PyTorch threads of the worker.
+        retries: the number of times that the work of a dead worker is given to another worker.
 
     Raises:
-        SettingsError: Ray is not installed, there is no cluster at the address, or a number is out of its range.
+        SettingsError: Ray is not installed, there is no cluster at the address, or a number is out of range.
     """
     ranges = {"workers": (workers, 1), "num_gpus": (num_gpus, 0), "num_cpus": (num_cpus, 0), "retries": (retries, 0)}
     for name, (number, least) in ranges.items():
@@ -62,7 +64,7 @@ def ray(
     if own:
         try:
             package.init(address=address)
-        except Exception as error:  # each way of failing has its own
+        except Exception as error:  # the type of the error depends on the cause
             raise SettingsError(
                 f"Ray cannot be reached at {address or 'this machine'} ({_short(error)}). Expected the address of a running "
                 "cluster. Start a cluster with `ray start --head`, or give no address to start Ray on this machine."
@@ -86,7 +88,7 @@ def _package() -> Any:
 
 @dataclass(eq=False)
 class _Round:
-    """One call of ``run``: the remaining work, and the results."""
+    """One call of ``run``, with the remaining work and the results."""
 
     number: int
     function: Reported
@@ -96,22 +98,22 @@ class _Round:
     todo: deque[int] = field(default_factory=deque)
     done: dict[int, Any] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
-    """The error that its work raised, or the error that too many workers died."""
+    """The errors of this call: errors that the work raised, and the error that too many workers died."""
     over: bool = False
-    """Whether no caller waits for it any more."""
+    """Whether the caller no longer waits for the results."""
     deaths: Counter[int | None] = field(default_factory=Counter)
-    """The number of workers that died at each value. ``None`` counts workers that died, one after another, while they
-    started."""
+    """The number of workers that died at each value. The key ``None`` counts the workers that died while they started, since the
+    last successful start."""
 
 
 class RayExecutor:
-    """Workers of Ray. Each keeps its last model until the executor is closed or deleted."""
+    """An executor with workers of Ray. Each worker keeps its last model until the executor is closed or deleted."""
 
     def __init__(self, workers: int | None, num_gpus: float, num_cpus: float, retries: int, *, owns_ray: bool = False) -> None:
-        """Prepares workers. No worker starts before there is work.
+        """Prepares workers. A worker starts only when there is work.
 
         Args:
-            workers, num_gpus, num_cpus, retries: as for ``sl.ray``.
+            workers, num_gpus, num_cpus, retries: the arguments of ``sl.ray`` with the same names.
             owns_ray: whether ``close`` also shuts down Ray.
         """
         self.workers, self.num_gpus, self.num_cpus, self.retries = workers, num_gpus, num_cpus, retries
@@ -119,17 +121,17 @@ class RayExecutor:
         self._made = self._ray.remote(Worker).options(num_cpus=num_cpus, num_gpus=num_gpus)
         self._free: list[Any] = []
         self._waited: dict[Any, tuple[Any, _Round, int | None]] = {}
-        """For each reference of Ray: the worker, the round, and the value on which the worker works; ``None`` while it
-        starts."""
+        """The running work, by the reference of Ray: the worker, the call of ``run``, and the number of the value. The number is
+        ``None`` while the worker starts."""
         self._told: Any = None
         """The actor to which workers report their progress."""
         self._answer: Any = None
-        """The actor's reports that were requested and have not arrived."""
+        """The reference of the actor's reports that were requested and have not arrived."""
         self._rounds = count()
 
     @property
     def device(self) -> str:
-        """The device of the workers' models: ``cuda`` or ``cpu``."""
+        """The device of the workers' models, ``cuda`` or ``cpu``."""
         return "cuda" if self.num_gpus else "cpu"
 
     def __enter__(self) -> Self:
@@ -139,7 +141,7 @@ class RayExecutor:
         self.close()
 
     def close(self) -> None:
-        """Ends the workers. Ray is also shut down if ``sl.ray`` started or joined it."""
+        """Ends the workers. Ray is also shut down if ``sl.ray`` started Ray or joined the cluster."""
         for actor in (*self._free, *(worker for worker, _, _ in self._waited.values()), self._told):
             self._end(actor)
         self._free, self._waited, self._told, self._answer = [], {}, None, None
@@ -158,19 +160,20 @@ class RayExecutor:
         report: Callable[[int, float], None] = lambda _number, _done: None,
         keep: Callable[[int, Any], Any] = lambda _number, found: found,
     ) -> Iterator[Any]:
-        """Applies a function to every value, in whichever worker is free, and yields the results in the order of the values.
+        """Applies a function to every value in the workers, and yields the results in the order of the values.
 
         Args:
-            function: called with a value, and with a callback for the work done since the last call.
+            function: a function that is called with a value and a callback. The function gives the callback the amount of work
+                done since the last call.
             values: the values.
-            report: called a few times a second with a value's number and the share of it that is done.
-            keep: called with a value's number and its result as soon as the result is ready, in any order. Its return value is
-                yielded.
+            report: a function that is called a few times a second with the number of a value and the total amount of work
+                done on this value.
+            keep: a function that is called with the number and the result of a value as soon as the result is ready, in any
+                order. The return value of this function is yielded.
 
         Raises:
             ModelError: workers died at the same value, or while they started, more often than ``retries`` allows.
-            SettingsError: the cluster has no room for a worker, or its machines have other packages; or the executor was
-                closed.
+            SettingsError: the cluster has no room for a worker, its machines have other packages, or the executor was closed.
         """
         if not self._ray.is_initialized():
             raise SettingsError(
@@ -192,7 +195,7 @@ class RayExecutor:
             own.over = True
 
     def _room(self) -> int:
-        """Returns the number of workers for which the cluster's machines have room, counted for each machine separately.
+        """Returns the number of workers for which the cluster has room. The room is counted for each machine separately.
 
         Raises:
             SettingsError: no machine has room for a worker.
@@ -210,7 +213,7 @@ class RayExecutor:
         return room
 
     def _start(self, own: _Round, workers: int) -> None:
-        """Starts as many workers as there is work for."""
+        """Starts workers, up to the amount of remaining work."""
         if self._told is None:
             self._told = self._ray.remote(Told).options(num_cpus=0, max_restarts=-1).remote()
         busy = len(self._waited)
@@ -225,7 +228,7 @@ class RayExecutor:
             self._waited[given] = (worker, own, number)
 
     def _collect(self, own: _Round) -> None:
-        """Waits a moment, and takes everything that has arrived, for the rounds to which it belongs."""
+        """Waits a moment, and then takes all results that have arrived, for all calls of ``run``."""
         self._ray.wait(list(self._waited), timeout=SECONDS)
         ready, _ = self._ray.wait(list(self._waited), num_returns=len(self._waited), timeout=0)
         self._ask(own)
@@ -233,7 +236,7 @@ class RayExecutor:
             self._take(given)
 
     def _take(self, given: Any) -> None:
-        """Takes what one worker returned: a result, an error, or the notice that it died."""
+        """Takes the answer of one worker: a result, an error, or the news that the worker died."""
         worker, of, number = self._waited.pop(given)
         try:
             found = self._ray.get(given)
@@ -254,16 +257,16 @@ class RayExecutor:
         elif not of.over:
             try:
                 of.done[number] = of.keep(number, found)
-            except Exception as error:  # as of a disk that is full
+            except Exception as error:  # such as a full disk
                 of.errors.append(error)
 
     def _died(self, of: _Round, number: int | None, error: BaseException) -> None:
-        """Gives the work of a dead worker to another one, unless that happened too often."""
+        """Gives the work of a dead worker to another worker. Records an error if workers died too often."""
         if of.over:
             return
         of.deaths[number] += 1
         if of.deaths[number] <= self.retries:
-            log.warning("A worker of Ray died; another worker continues its work (%s)", _short(error))
+            log.warning("A worker of Ray died, and another worker continues its work (%s)", _short(error))
             if number is not None:
                 of.todo.appendleft(number)
             return
@@ -277,8 +280,8 @@ class RayExecutor:
         )
 
     def _ask(self, own: _Round) -> None:
-        """Passes on the progress that workers reported, and requests more. It does not wait, because lost progress reports do
-        no harm."""
+        """Passes on the progress that workers reported, and requests new reports. The method does not wait, because lost reports
+        do no harm."""
         if self._answer is None:
             self._answer = self._told.taken.remote()
         elif self._ray.wait([self._answer], timeout=0)[0]:
@@ -289,7 +292,7 @@ class RayExecutor:
                         own.report(number, done)
 
     def _end(self, actor: Any) -> None:
-        with suppress(Exception):  # it may be none, or dead already
+        with suppress(Exception):  # the actor may be None or already dead
             self._ray.kill(actor)
 
 
@@ -299,7 +302,7 @@ def _untold(function: Callable[[Any], Any], value: Any, _: Callable[[float], Non
 
 
 def _cause(error: Any) -> BaseException:
-    """Returns the error as the work raised it, with its place in the worker."""
+    """Returns the error that the work raised. Its cause shows the traceback in the worker."""
     cause = error.cause
     if not isinstance(cause, BaseException):
         return error

@@ -1,4 +1,4 @@
-"""The code that runs in Ray's processes. This module imports little, so that these processes start quickly."""
+"""The code that runs in the processes of Ray. The module imports few packages, so the processes of Ray start quickly."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from steerlens.provenance import provenance
 SECONDS = 0.5
 """The time in seconds between two progress reports."""
 Key = tuple[int, int]
-"""The number of a call of ``RayExecutor.run``, and the number of a value in it."""
+"""The number of a call of ``RayExecutor.run``, and the number of a value in this call."""
 
 
 class Worker:
@@ -22,10 +22,11 @@ class Worker:
 
         Args:
             threads: the number of PyTorch's threads.
-            versions: the versions of packages in the process that sends work. They are part of the names of results.
+            versions: the versions of packages in the process that sends work. The versions are part of the names of stored
+                results.
 
         Raises:
-            SettingsError: this machine has other versions.
+            SettingsError: the worker's machine has other versions.
         """
         own = provenance()["versions"]
         other = [f"{name} {own.get(name)}, not {version}" for name, version in versions.items() if own.get(name) != version]
@@ -43,10 +44,11 @@ class Worker:
         """Applies a function to a value.
 
         Args:
-            function: called with the value, and with a callback for the work done since the last call.
+            function: a function that is called with the value and a callback. The function gives the callback the amount of work
+                done since the last call.
             value: the value.
-            told: the actor of ``Told``.
-            key: the key of this value's progress.
+            told: the actor of class ``Told``, to which progress is reported.
+            key: the key under which the progress of the value is reported.
         """
         return function(value, _Teller(told, key))
 
@@ -55,22 +57,22 @@ class Told:
     """The progress that workers reported since the last request."""
 
     def __init__(self) -> None:
-        """Starts without any progress."""
+        """Starts with no reported progress."""
         self._latest: dict[Key, float] = {}
 
     def tell(self, key: Key, done: float) -> None:
-        """Records how much of a value is ``done``, by its ``key``."""
+        """Records the amount of work on a value that is ``done``, under its ``key``."""
         self._latest[key] = done
 
     def taken(self) -> dict[Key, float]:
-        """Returns the reported progress, and clears it."""
+        """Returns the reported progress, and removes it."""
         found, self._latest = self._latest, {}
         return found
 
 
 @dataclass(eq=False)
 class _Teller:
-    """Reports how much of a value is done, with a minimum time between reports."""
+    """Reports the work on a value, with a minimum time between reports."""
 
     told: Any
     key: Key

@@ -1,4 +1,4 @@
-"""Evaluation harnesses: their tasks on a steered model, and their results as answers and planes."""
+"""Connects evaluation harnesses: runs their tasks on a steered model, and turns their results into answers and planes."""
 
 from steerlens.harness.inspect_logs import inspect_answers
 from steerlens.harness.inspect_models import inspect_model

@@ -1,4 +1,4 @@
-"""The results of harnesses, item by item, as ``Answers``, after a check that all methods were measured on the same items."""
+"""Turns the results of harnesses into ``Answers``, item by item. Checks that all methods were measured on the same items."""
 
 import hashlib
 import math
@@ -15,9 +15,9 @@ from steerlens.scores import register_read
 from steerlens.steering import UNSTEERED
 
 LOCALES = Mapping[str, str] | None
-"""The locale of each task by its name. A task that is not among them counts as its own locale."""
+"""The locale of each task, by the name of the task. A task without a locale counts as its own locale."""
 ConceptOf = Callable[[str, Any], str]
-"""A function of a task and the harness' item. It returns the name of what the item asks. Items with the same name count as one
+"""A function of a task and an item of the harness that returns a name for the question. Items with the same name count as one
 concept."""
 
 
@@ -27,14 +27,15 @@ class ItemScore:
 
     task: str
     item: str
-    """The item's name in its task."""
+    """The name of the item in its task."""
     concept: str
-    """The concept for which the item counts in an interval. Items of other locales that ask the same have the same concept."""
+    """The id of the item's concept, by which intervals are resampled. Items of different locales that ask the same question have
+    the same concept."""
     asked: str
-    """The question and its settings, or a digest of them. It is the same for every method."""
+    """The question and its settings, or a digest of the question and its settings. The text is the same for every method."""
     score: str
     value: float
-    """The value; NaN if it could not be measured."""
+    """The value of the score, or NaN if the score could not be measured."""
     higher_is_better: bool = True
 
 
@@ -44,21 +45,21 @@ class MethodResults:
 
     scores: Sequence[ItemScore]
     told: Mapping[str, Mapping[str, Any] | None]
-    """The description of the model from ``info_in``, by task."""
+    """The description of the model that ``info_in`` returned, by task."""
 
 
 def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: Sequence[str] | None, **meta: Any) -> Answers:
-    """Returns the results of some methods as answers.
+    """Returns the results of the given methods as answers.
 
     Args:
-        measured: the results by method, including ``unsteered``.
-        locales: the locale of tasks.
-        scores: the scores that are kept; all for ``None``.
-        meta: further metadata to keep.
+        measured: the results by the name of the method, including ``unsteered``.
+        locales: the locale of each task, by the name of the task.
+        scores: the names of the scores that are kept, or ``None`` for all scores.
+        meta: other metadata that is stored with the answers.
 
     Raises:
-        SettingsError: there are no unsteered results, an item occurs twice, methods were measured on different items, or
-            results of a steered model are called unsteered.
+        SettingsError: there are no unsteered results, an item occurs twice, methods were measured on different items, or results
+            with the name ``unsteered`` come from a steered model.
         UnknownNameError: a score was not measured, or a locale is given for a task that does not exist.
     """
     import pandas as pd
@@ -76,7 +77,7 @@ def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: 
     if not wanted:
         raise SettingsError(
             f"the results of {', '.join(tasks)} contain no score that was measured for single items: expected at least one "
-            "such score."
+            "score of single items."
         )
     rows = [_row(method, one, places[one.task]) for method, several in own.items() for one in several if one.score in wanted]
     read = {name: _described([one for several in own.values() for one in several if one.score == name]) for name in wanted}
@@ -87,10 +88,10 @@ def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: 
 
 
 def check_wanted(scores: Sequence[str] | None, there: Iterable[str]) -> None:
-    """Refuses scores that were not measured.
+    """Raises an error for requested scores that were not measured.
 
     Args:
-        scores: the names of the requested scores; ``None`` for all.
+        scores: the names of the requested scores, or ``None`` for all scores.
         there: the names of the measured scores.
 
     Raises:
@@ -103,17 +104,18 @@ def check_wanted(scores: Sequence[str] | None, there: Iterable[str]) -> None:
 
 
 def info_in(values: Any) -> dict[str, Any] | None:
-    """Returns a harness' description of a steered model, if it is a model of steerlens.
+    """Returns the description of a steered model from the settings of a harness, or ``None`` for a model of other software.
 
     Args:
-        values: the harness' settings of the model.
+        values: the settings of the model in the harness.
     """
     own = values.get(INFO) if isinstance(values, Mapping) else None
     return dict(own) if isinstance(own, Mapping) and {"model", "method"} <= set(own) else None
 
 
 def plain_concept(task: str, item: str) -> str:
-    """Returns the name of an item as its own concept. ``#`` is replaced, because it would separate a concept from a wording.
+    """Returns a concept for a single item, which is made from the names of task and item. ``#`` is replaced, because it would
+    separate a concept from a wording.
 
     Args:
         task: the task of the item.
@@ -123,13 +125,13 @@ def plain_concept(task: str, item: str) -> str:
 
 
 def _told(told: Mapping[str, Mapping[str, Mapping[str, Any] | None]], places: Mapping[str, str]) -> dict[str, Any]:
-    """The descriptions in the results of the model and, by method and locale, of what ran, for the answers' metadata."""
+    """Returns metadata for the answers: the description of the model, and a description of each method in each locale."""
     known = {name: {task: own for task, own in each.items() if own is not None} for name, each in told.items()}
     steered = [own["method"] for own in known[UNSTEERED].values() if own.get("steered")]
     if steered:
         raise SettingsError(
             f"results called {UNSTEERED!r} given, but they were made with {steered[0]}: expected results of the unsteered "
-            "model. Give these results another name."
+            "model. Give the results of the steered model another name."
         )
     methods: dict[str, dict[str, str]] = {}
     for name, each in known.items():
@@ -151,8 +153,8 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
         most = Counter((one.task, one.item, one.score) for one in several).most_common(1)
         if most and most[0][1] > 1:
             raise SettingsError(
-                f"results of {method!r} contain {most[0][0]} twice: expected each task only once for each method. Remove one "
-                "of the two."
+                f"results of {method!r} contain {most[0][0]} twice: expected each task once for each method. Remove one of "
+                "the two results."
             )
     own = {(one.task, one.item, one.score): one.asked for one in measured[UNSTEERED]}
     for method, several in measured.items():
@@ -161,18 +163,18 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
         if missing:
             raise SettingsError(
                 f"results of {method!r} and of {UNSTEERED!r} are not for the same items: {len(missing)} scores are in only one "
-                f"of the two, for example {min(missing)}. Run both with the same tasks and the same limit."
+                f"of the two results, for example {min(missing)}. Run both methods with the same tasks and the same limit."
             )
         changed = [key for key in own if own[key] != theirs[key]]
         if changed:
             raise SettingsError(
                 f"in {len(changed)} of {len(own)} scores, {method!r} was not asked the same as {UNSTEERED!r}, for example in "
-                f"{changed[0]}. Run both with the same examples, seeds, generation settings and task versions."
+                f"{changed[0]}. Run both methods with the same examples, seeds, generation settings and task versions."
             )
 
 
 def _described(own: Sequence[ItemScore]) -> dict[str, Any]:
-    """The stored description of a score, so that planes and figures accept it."""
+    """Returns the stored description of a score, with which planes and figures accept the score."""
     directions = {one.higher_is_better for one in own}
     if len(directions) > 1:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Logs of Inspect (``inspect_ai``) as answers, paired item by item with those of the unsteered model."""
+"""Turns logs of Inspect (``inspect_ai``) into answers, which are paired item by item with the answers of the unsteered model."""
 
 import hashlib
 import json
@@ -22,12 +22,13 @@ from steerlens.harness.answers import (
 from steerlens.harness.running import needed
 
 GENERATION = ("max_tokens", "temperature", "top_p", "top_k", "stop_seqs", "seed", "num_choices", "system_message")
-"""The settings of generation that must be equal for all methods."""
+"""The names of the generation settings that must be equal for all methods."""
 PREFIX = "inspect "
-"""The prefix of the names of Inspect's scores, because your own scores may be named ``exact`` and the like."""
+"""The prefix of the names of Inspect's scores. Without the prefix, a name such as ``exact`` could be the name of another
+score."""
 _WORDS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0} | dict.fromkeys(("yes", "true"), 1.0) | dict.fromkeys(("no", "false"), 0.0)
-"""The values of Inspect's letters for right, wrong, partly right and unanswered, and of the words that its ``value_to_float``
-accepts."""
+"""The values of Inspect's letters for right, wrong, partly right and unanswered, and of the words that Inspect's
+``value_to_float`` accepts."""
 
 
 def inspect_answers(
@@ -37,25 +38,25 @@ def inspect_answers(
     scores: Sequence[str] | None = None,
     concept: ConceptOf | None = None,
 ) -> Answers:
-    """Returns logs of Inspect as answers: ``sl.evaluation.placed(answers)`` is their plane.
+    """Returns logs of Inspect as answers. ``sl.evaluation.placed(answers)`` makes a plane from the answers.
 
-    A score has the name of Inspect's scorer, such as ``inspect match``. If the scorer gives several values, the name is
-    ``inspect scorer, value``. Right, partly right and wrong count 1, 0.5 and 0. The epochs of a sample are averaged. Higher
-    values are assumed to be better.
+    The name of a score contains the name of Inspect's scorer, for example ``inspect match``. If a scorer gives several values,
+    the name is ``inspect scorer, value``. Right, partly right and wrong answers count 1, 0.5 and 0. The epochs of a sample are
+    averaged. Higher values are assumed to be better.
 
     Args:
-        logs: by method's name, including ``unsteered``: the result of ``inspect_ai.eval``, a log, a log's file, or several of
-            these.
-        locales: the locale of tasks by their name; other tasks use their own name.
-        scores: the scores that are kept; all for ``None``.
-        concept: a function of the task and Inspect's sample that returns a name for what the item asks, so that the same
-            question in several locales counts once; with ``None`` each item counts separately.
+        logs: the logs by the name of the method, including ``unsteered``. Give the result of ``inspect_ai.eval``, a log, the path
+            of a log, or a list of logs and paths.
+        locales: the locale of each task, by the name of the task. A task without a locale uses its name as the locale.
+        scores: the names of the scores that are kept, or ``None`` for all scores.
+        concept: a function of the task and Inspect's sample that returns a name for the question. Samples with the same name
+            count as one concept, for example the same question in several locales. With ``None``, each sample counts separately.
 
     Raises:
-        ModelError: inspect-ai is not installed, and a file was given.
+        ModelError: a file was given, but inspect-ai is not installed.
         FileError: a file is not a log of Inspect.
-        SettingsError: a task in a log did not finish, values are not numbers, a task occurs twice under one method, or logs do
-            not have the same items and settings.
+        SettingsError: a task in a log did not finish, values are not numbers, a task occurs twice for one method, or logs have
+            different items or settings.
         UnknownNameError: a score was not measured, or a task does not exist.
     """
     read = {name: list(_logs_of(name, own)) for name, own in logs.items()}
@@ -74,7 +75,7 @@ def inspect_answers(
 
 
 def _logs_of(name: str, given: Any) -> Iterator[Any]:
-    """Yields the logs that were given for a method, read and checked."""
+    """Yields the logs of a method after reading and checking them."""
     for one in given if isinstance(given, list | tuple) else [given]:
         log = _read(Path(one)) if isinstance(one, str | Path) else one
         if getattr(log, "status", None) != "success" or not getattr(log, "samples", None):
@@ -87,7 +88,7 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
 
 
 def _check(name: str, log: Any) -> None:
-    """Refuses a log that lacks a part that is read here, or has it in another form."""
+    """Raises an error for a log in which a needed part is missing or has another form."""
     try:
         str(log.eval.task), log.eval.task_version, dict(log.eval.packages), log.eval.model_args
         settings = _settings(log)
@@ -95,15 +96,15 @@ def _check(name: str, log: Any) -> None:
             sample.id, sample.error, _asked(sample, settings), dict(_parts(sample))
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SettingsError(
-            f"log {name!r} is not a log of Inspect ({type(error).__name__}: {error!s:.200}): expected what inspect_ai.eval "
-            "returned, or the file that inspect_ai.eval wrote."
+            f"log {name!r} is not a log of Inspect ({type(error).__name__}: {error!s:.200}): expected a log that "
+            "inspect_ai.eval returned, or a file that inspect_ai.eval wrote."
         ) from error
 
 
 def _read(path: Path) -> Any:
     theirs = needed("inspect_ai.log", "inspect-ai")
     if not path.is_file():
-        raise FileError(f"cannot read {path}: there is no such file. Give a log that inspect_ai.eval wrote.")
+        raise FileError(f"cannot read {path}: the file does not exist. Give a log that inspect_ai.eval wrote.")
     try:
         return theirs.read_eval_log(path)
     except Exception as error:
@@ -126,7 +127,7 @@ def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: Concep
 
 
 def _parts(sample: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the scores of a sample by name, with their unchanged values."""
+    """Yields the name and the unchanged value of each score of a sample."""
     for scorer, score in (sample.scores or {}).items():
         parts = score.value if isinstance(score.value, Mapping) else {"": score.value}
         for part, value in parts.items():
@@ -136,7 +137,7 @@ def _parts(sample: Any) -> Iterator[tuple[str, Any]]:
 def _number(value: Any, whose: str) -> float:
     known = _WORDS.get(value, _WORDS.get(value.lower(), value)) if isinstance(value, str) else value
     try:
-        found = float(known)  # True and False among them, and numbers in writing
+        found = float(known)  # also accepts True, False and numbers as texts
     except (TypeError, ValueError):
         found = None
     if found is None or (isinstance(value, str) and not math.isfinite(found)):
@@ -148,14 +149,14 @@ def _number(value: Any, whose: str) -> float:
 
 
 def _settings(log: Any) -> list[Any]:
-    """Returns the settings of a log that change answers and are not in the samples: the solvers, and the settings of
-    generation."""
+    """Returns the settings of a log that change answers and are not in the samples, which are the solvers and the generation
+    settings."""
     steps = [[step.solver, step.params] for step in log.plan.steps]
     return [steps, {name: getattr(log.plan.config, name) for name in GENERATION}]
 
 
 def _asked(sample: Any, settings: Sequence[Any]) -> str:
-    """A digest of the question, its settings, and the right answer."""
+    """Returns a digest of the question, the settings, and the right answer."""
     text = sample.input if isinstance(sample.input, str) else [[message.role, message.text] for message in sample.input]
     told = json.dumps([text, sample.choices, sample.target, settings], ensure_ascii=False, default=str)
     return hashlib.sha256(told.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A steered model for Inspect (``inspect_ai``). It generates one text at a time."""
+"""Makes a steered model for Inspect (``inspect_ai``). The model generates one text at a time."""
 
 import hashlib
 import json
@@ -18,31 +18,31 @@ from steerlens.models.sampling import sampling_settings, seeded
 from steerlens.models.stopping import before_stop, stops_of
 
 _MAX_TOKENS = 2048
-"""The default number of generated tokens, as in Inspect."""
+"""The default number of generated tokens, which is also the default of Inspect."""
 _REFUSED = (
     *("best_of", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "prompt_logprobs"),
     "response_schema",
 )
-"""Settings of Inspect that would change the generated text and are not supported here."""
+"""The settings of Inspect that would change the generated text and that steerlens does not support."""
 
 
 def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "") -> Any:
     """Returns a model for Inspect, for ``inspect_ai.eval(task, model=…)``.
 
-    Messages go through the model's chat template. A base model has none, so it gets the texts of the messages, one below the
-    other. Texts are greedy unless a temperature, top-p or top-k is set, and are written one after another.
+    Messages go through the model's chat template. A base model has no chat template, so its prompt is the texts of the messages,
+    one below the other. Generation is greedy unless a temperature, top-p or top-k is set. Texts are written one after another.
 
     Args:
         model: the base model.
-        method: a plan, a choice, a checkpoint or any other method; ``None`` for no steering.
-        locale: for plans by locale, the locale whose plan is used, for example ``es-ES``.
+        method: a plan, a choice, a checkpoint or any other method, or ``None`` for no steering.
+        locale: the locale whose plan is used, for example ``es-ES``. The locale is needed for a method with one plan per locale.
 
     Returns:
-        An ``inspect_ai.model.Model``. Its name distinguishes methods, so that a cache of Inspect does not confuse them.
+        An ``inspect_ai.model.Model``. The model's name is different for each method, so a cache of Inspect keeps methods apart.
 
     Raises:
         ModelError: inspect-ai is not installed.
-        SettingsError: this is not a method, or the method uses explicit prompts.
+        SettingsError: ``method`` is not a method, or the method uses explicit prompts.
         FingerprintError: a plan belongs to another model.
     """
     theirs = needed("inspect_ai.model", "inspect-ai")
@@ -56,19 +56,20 @@ def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
 
 class InspectRequests:
-    """Answers Inspect's requests with a steered model. ``inspect_model`` combines this class with Inspect's class."""
+    """Answers Inspect's requests with a steered model. ``inspect_model`` combines this class with the model class of Inspect."""
 
     running: SteeredRun
     model_name: str
     asked: Counter[tuple[int, ...]]
-    """How often each prompt was asked. With a seed, each epoch of a sample gets new random numbers."""
+    """The number of times that each prompt was asked. With a seed, each epoch of a sample gets new random numbers by this
+    count."""
 
     def max_connections(self) -> int:
-        """Returns 1, as the model writes one text after another."""
+        """Returns 1, because the model writes one text after another."""
         return 1
 
     def max_tokens(self) -> int:
-        """Returns the number of tokens that are written if no number is set."""
+        """Returns the number of tokens that are written if Inspect sets no number."""
         return _MAX_TOKENS
 
     async def generate(self, input: Sequence[Any], tools: Sequence[Any], tool_choice: Any, config: Any) -> Any:  # noqa: ARG002
@@ -77,18 +78,18 @@ class InspectRequests:
         Args:
             input: Inspect's messages.
             tools: must be empty.
-            tool_choice: not used.
+            tool_choice: an argument of Inspect that is not used.
             config: Inspect's settings of generation.
 
         Raises:
-            SettingsError: there are tools, or unsupported settings.
-            PromptError: the model cannot be given these messages.
+            SettingsError: tools or unsupported settings are given.
+            PromptError: the messages contain other data than text, have unsupported roles, or are too long for the model.
         """
         given = [name for name in _REFUSED if getattr(config, name, None)]
         if tools or given:
             raise SettingsError(
-                f"{'tools' if tools else ', '.join(given)} given to a steered model: expected none of this, because the model "
-                "only writes texts. It accepts max_tokens, temperature, top_p, top_k, stop_seqs, seed and num_choices."
+                f"{'tools' if tools else ', '.join(given)} given to a steered model: expected only max_tokens, temperature, "
+                "top_p, top_k, stop_seqs, seed and num_choices, because the model only writes texts."
             )
         return self._output(self._tokens(input), config)
 
@@ -134,7 +135,7 @@ class InspectRequests:
         return theirs.ModelOutput(model=self.model_name, choices=choices, usage=usage)
 
     def _ended(self, ids: Sequence[int], stops: Sequence[str]) -> bool:
-        """Returns whether a text of the largest length ends by itself at this length."""
+        """Returns whether a text of the largest allowed length ends at this length without being cut off."""
         tokenizer = self.running.model.tokenizer
         return ids[-1] in tokenizer.hf.all_special_ids or before_stop(tokenizer.completion(ids), stops) is not None
 
@@ -152,7 +153,8 @@ class _Seen:
 
 
 def _own(ids: Sequence[int], pad_id: int, n: int) -> Sequence[int]:
-    """Returns the tokens of a text without padding. The first padding token may be the token that ended the text."""
+    """Returns the tokens of a text without padding. The first padding token is kept, because it may be the token that ended the
+    text."""
     length = len(ids)
     while n > 1 and length > 1 and ids[length - 1] == ids[length - 2] == pad_id:
         length -= 1

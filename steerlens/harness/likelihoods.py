@@ -1,4 +1,4 @@
-"""Log likelihoods of continuations, and whether greedy decoding would write them, as requested by harnesses."""
+"""Computes log likelihoods of continuations for harnesses, and whether greedy decoding would write the continuations."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,22 +19,23 @@ from steerlens.models.unembedding import Unembedding
 from steerlens.progress import progress
 
 Likelihood = tuple[float, bool]
-"""The sum of a continuation's log probabilities in nats, and whether each of its tokens is the most probable one."""
+"""The sum of a continuation's log probabilities in nats, and whether each token of the continuation is the most probable
+token."""
 _LOGITS = 1 << 24
-"""The number of logits in memory at once."""
+"""The largest number of logits that are in memory at the same time."""
 
 
 @torch.no_grad()
 def log_likelihoods(running: SteeredRun, rows: Sequence[Row], batch_size: int | None = None) -> list[list[Likelihood]]:
     """Returns the likelihood of every continuation of every row.
 
-    Continuations of one prompt are packed after it if the model supports this. At the first use on a model, the results are
-    compared with whole passes. Otherwise each continuation is run with its prompt.
+    If the model supports packed rows, all continuations of a prompt follow the prompt in one row. At the first use on a model,
+    the results are compared with full passes. Otherwise each continuation is run in a separate pass with its prompt.
 
     Args:
         running: the model with its steering.
         rows: prompts with their continuations.
-        batch_size: the number of rows at once; chosen for the device for ``None``.
+        batch_size: the number of rows in a batch. ``None`` chooses the number for the device.
 
     Raises:
         ModelError: the unsteered model gives NaN or infinity.
@@ -45,7 +46,7 @@ def log_likelihoods(running: SteeredRun, rows: Sequence[Row], batch_size: int | 
     packed = [each for number, row in enumerate(rows) for each in packed_rows(number, row, model)]
     parts = [[packed[i] for i in some] for some in model.batches_of_rows([each.row for each in packed], batch_size)]
     found: list[list[Likelihood]] = [[(math.nan, False)] * len(row.choices) for row in rows]
-    _ = model.pads_left  # is tried on the model as it is, before anything steers it
+    _ = model.pads_left  # tested on the model before it is steered
     with running.steered(), progress(len(packed), "Log likelihoods", "row") as bar:
         for part in parts:
             several = any(len(each.row.choices) > 1 for each in part)
@@ -57,14 +58,14 @@ def log_likelihoods(running: SteeredRun, rows: Sequence[Row], batch_size: int | 
                 lambda own, part=part: _same(model, part, own),  # type: ignore[misc]
             )
             for each, own in zip(part, read, strict=True):
-                found[each.number][each.first : each.first + len(own)] = own  # parts come by length, in no order of the rows
+                found[each.number][each.first : each.first + len(own)] = own  # parts are sorted by length, not by row
             bar.update(len(part))
     _refuse(running, found)
     return found
 
 
 def _read(model: LensModel, part: Sequence[PackedRow], layout: Layout = "aligned") -> list[list[Likelihood]]:
-    """The likelihoods of a micro-batch by row. It runs in halves if the memory is too small."""
+    """Returns the likelihoods of each row of a micro-batch. The micro-batch is run in halves if the memory is too small."""
     unembedding = model.backend.unembedding()
 
     def run(some: Sequence[PackedRow]) -> list[list[Likelihood]]:
@@ -83,13 +84,13 @@ def _read(model: LensModel, part: Sequence[PackedRow], layout: Layout = "aligned
 
 
 def _most_probable(unembedding: Unembedding, states: Float[Tensor, "place d_model"]) -> Int[Tensor, " place"]:
-    """The most probable token at each place."""
+    """Returns the most probable token at each place."""
     size = max(1, _LOGITS // len(unembedding.weight))
     return torch.cat([unembedding.logits(states[at : at + size]).argmax(dim=1) for at in range(0, len(states), size)])
 
 
 def _alone(model: LensModel, part: MicroBatch) -> list[list[Likelihood]]:
-    """The same from whole passes, with one row for each continuation."""
+    """Returns the likelihoods of a micro-batch from full passes, with one row for each continuation."""
     rows = [
         PackedRow(at, Row(each.row.prompt, (choice,), each.row.front))
         for at, each in enumerate(part)
@@ -105,7 +106,7 @@ def _alone(model: LensModel, part: MicroBatch) -> list[list[Likelihood]]:
 
 
 def _same(model: LensModel, part: MicroBatch, found: list[list[Likelihood]]) -> bool:
-    """Returns whether the longest and the shortest row of a micro-batch have the same results as in whole passes."""
+    """Returns whether the longest and the shortest row of a micro-batch have the same results as in full passes."""
     lengths = [len(each.row) for each in part]
     at = sorted({lengths.index(max(lengths)), lengths.index(min(lengths))})
     plain = _alone(model, [part[i] for i in at])

@@ -1,7 +1,8 @@
-"""A steered model for lm-evaluation-harness (``lm_eval`` 0.4.13), for its three kinds of requests.
+"""Makes a steered model for lm-evaluation-harness (``lm_eval`` 0.4.13). The model answers the three kinds of requests of the
+harness.
 
-Texts are tokenized in the same way as by the harness' own class for Hugging Face models (``lm_eval.models.huggingface.HFLM``),
-and log likelihoods are the same.
+Tokens and log likelihoods of texts are the same as in the harness' own class for Hugging Face models
+(``lm_eval.models.huggingface.HFLM``).
 """
 
 import logging
@@ -21,38 +22,38 @@ from steerlens.models.stopping import stops_of
 
 _log = logging.getLogger(__name__)
 _NO_LIMIT = 2048
-"""The default context length, as in the harness."""
+"""The default context length in tokens, which is also the default of the harness."""
 _MAX_GEN_TOKS = 256
-"""The default number of generated tokens, as in the harness."""
+"""The default number of generated tokens, which is also the default of the harness."""
 _WORTH_PACKING, _AT_MOST = 16, 32
-"""The smallest number of tokens of a context whose continuations are run together, and the largest number that is run
-together."""
+"""The smallest number of tokens of a context whose continuations are run together, and the largest number of continuations that
+are run together."""
 _CACHED = "steerlens model"
 """The key of the model in a cache of responses."""
 TokenRequest = tuple[Any, list[int], list[int]]
-"""The request, the tokens of the context and those of the continuation."""
+"""A request, the tokens of its context, and the tokens of its continuation."""
 
 
 def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "", batch_size: int | None = None) -> Any:
     """Returns a model for lm-evaluation-harness, for ``lm_eval.simple_evaluate(model=…, tasks=[…])``.
 
-    Tokenization, the cutting of long contexts from the left, and the tokens in front of a text are the same as in the harness'
-    own class for Hugging Face models. A plan for ``last_onward`` steers a context's last token and all tokens of the
-    continuation. In a text that is read as a whole (``loglikelihood_rolling``), it steers every token except those in front.
+    Three things are the same as in the harness' own class for Hugging Face models: tokenization, cutting long contexts from the
+    left, and the tokens in front of a text. A plan for ``last_onward`` steers the last token of a context and all tokens of the
+    continuation. In a text without a context (``loglikelihood_rolling``), the plan steers every token except the tokens in front.
 
     Args:
         model: the base model.
-        method: a plan, a choice, a checkpoint or any other method; ``None`` for no steering.
-        locale: for plans by locale, the locale whose plan is used, for example ``es-ES``.
-        batch_size: the number of contexts in a batch for log likelihoods. It is chosen for the device if it is ``None``, and
-            always when the model generates.
+        method: a plan, a choice, a checkpoint or any other method, or ``None`` for no steering.
+        locale: the locale whose plan is used, for example ``es-ES``. The locale is needed for a method with one plan per locale.
+        batch_size: the number of contexts in a batch for log likelihoods. ``None`` chooses the number for the device. For
+            generation, the number is always chosen for the device.
 
     Returns:
-        An ``lm_eval.api.model.LM``.
+        A model of class ``lm_eval.api.model.LM``.
 
     Raises:
         ModelError: lm-eval is not installed.
-        SettingsError: this is not a method, or the method uses explicit prompts.
+        SettingsError: ``method`` is not a method, or the method uses explicit prompts.
         FingerprintError: a plan belongs to another model.
     """
     base = needed("lm_eval.api.model", "lm-eval").TemplateLM
@@ -61,17 +62,17 @@ def lm_eval_model(model: LensModel, method: GivenMethod | None = None, *, locale
 
 
 class LmEvalRequests:
-    """Answers the requests of lm-evaluation-harness with a steered model. ``lm_eval_model`` combines this class with the
-    harness' class."""
+    """Answers the requests of lm-evaluation-harness with a steered model. ``lm_eval_model`` combines this class with the model
+    class of the harness."""
 
     backend = "causal"
 
     def __init__(self, running: SteeredRun, batch_size: int | None = None) -> None:
-        """Stores the model that runs.
+        """Stores the steered model and the batch size.
 
         Args:
             running: the model with its steering.
-            batch_size: the number of contexts at once; chosen for the device for ``None``.
+            batch_size: the number of contexts in a batch. ``None`` chooses the number for the device.
         """
         super().__init__()
         self.running, self.batch_size = running, batch_size
@@ -80,47 +81,48 @@ class LmEvalRequests:
 
     @property
     def eot_token_id(self) -> int | None:
-        """The token that ends a text."""
+        """The id of the token that ends a text."""
         return self.tokenizer.eos_token_id
 
     @property
     def prefix_token_id(self) -> int:
-        """The token before a text without a context: BOS, or if there is none, the token that ends texts.
+        """The id of the token in front of a text without a context: BOS, or the token that ends a text if there is no BOS.
 
         Raises:
-            PromptError: the tokenizer has neither.
+            PromptError: the tokenizer has no BOS token and no token that ends a text.
         """
         known = (self.running.model.tokenizer.bos_id, self.eot_token_id)
         found = next((index for index in known if index is not None), None)
         if found is None:
             raise PromptError(
-                "a text without a context was given, but the tokenizer has neither a BOS nor an EOS token to put before this "
-                "text."
+                "a text without a context was given, but the tokenizer has no BOS or EOS token to put in front of this text: "
+                "expected one of these tokens. Use tasks with a context, or another model."
             )
         return found
 
     @property
     def max_length(self) -> int:
-        """The number of tokens of a context with its continuation, without the last token, which is not run."""
+        """The largest number of tokens of a context with its continuation. The last token is not counted, because it is not
+        run."""
         return (self.running.model.backend.context or _NO_LIMIT + 1) - 1
 
     @property
     def max_gen_toks(self) -> int:
-        """The number of tokens that are written if a task does not set one."""
+        """The number of tokens that are written if a task does not set a number."""
         return _MAX_GEN_TOKS
 
     @property
     def tokenizer_name(self) -> str:
-        """The tokenizer's name, for caches of requests."""
+        """The name of the tokenizer, for caches of requests."""
         return str(self.tokenizer.name_or_path).replace("/", "__")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        """Returns the tokens of a text, with the tokens in front once.
+        """Returns the tokens of a text. The tokens in front, such as BOS, are included once.
 
         Args:
             string: the text, which may begin with the written form of BOS.
-            add_special_tokens: ``False`` puts nothing in front.
-            _: arguments that other classes of the harness take.
+            add_special_tokens: whether tokens are put in front. ``False`` puts no tokens in front.
+            _: arguments that other model classes of the harness take and that are not used.
         """
         ids, front = list(self.tokenizer(string, add_special_tokens=False)["input_ids"]), self.running.model.tokenizer.front
         if add_special_tokens is False or tuple(ids[: len(front)]) == front:
@@ -128,7 +130,7 @@ class LmEvalRequests:
         return [*front, *ids]
 
     def _loglikelihood_tokens(self, requests: Sequence[TokenRequest], **_: Any) -> list[Likelihood]:
-        """Answers requests that the harness has split into tokens."""
+        """Returns the likelihoods of requests that the harness has already tokenized."""
         contexts: dict[tuple[Any, ...], list[int]] = {}
         cut = 0
         for number, (_asked, context, continuation) in enumerate(requests):
@@ -149,8 +151,8 @@ class LmEvalRequests:
         return [found[number] for number in range(len(requests))]
 
     def _row(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> Row:
-        """Returns the row of a context. The token that the harness puts before a text without a context counts as in front of
-        it, whether or not it is BOS."""
+        """Returns the row of a context with its continuations. The token that the harness puts before a text without a context
+        counts as a token in front, even if it is not BOS."""
         row = self.running.model.row(context, continuations)
         return replace(row, front=max(row.front, int(self._is_prefix(context))))
 
@@ -158,7 +160,8 @@ class LmEvalRequests:
         return len(context) == 1 and context[0] in (self.running.model.tokenizer.bos_id, self.eot_token_id)
 
     def _kept(self, context: Sequence[int], continuation: Sequence[int]) -> tuple[tuple[int, ...], int]:
-        """Returns the part of a context that fits before the continuation, cut from the left, and the number of its tokens."""
+        """Returns the part of a context that fits before the continuation, and the number of tokens that are cut from the
+        left."""
         over = len(context) + len(continuation) - (self.max_length + 1)
         if over >= len(context):
             raise PromptError(
@@ -172,17 +175,17 @@ class LmEvalRequests:
             _log.warning("%d of %d contexts are cut from the left to fit %s", cut, n, self.running.model.name)
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002
-        """Returns the log likelihood of whole texts. Texts longer than the model's context are read in windows, as in the
-        harness.
+        """Returns the log likelihoods of texts without a context. Texts that are longer than the model's context are read in the
+        same windows as in the harness.
 
-        Every scored token of a window counts as generated, so a plan steers it as in generation.
+        Every scored token of a window counts as a generated token, so a plan steers the token as in generation.
 
         Args:
-            requests: the harness' requests, each with a text.
-            disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
+            requests: the requests of the harness. Each request has a text.
+            disable_tqdm: an argument of the harness that is not used. ``TQDM_DISABLE=1`` hides the progress bars.
 
         Raises:
-            SettingsError: the plan steers the tokens of prompts.
+            SettingsError: the plan steers only the tokens of prompts.
         """
         if requests:
             self.running.check_read("texts that are read as a whole")
@@ -203,18 +206,18 @@ class LmEvalRequests:
 
     def _row_of_text(self, context: Sequence[int], scored: Sequence[int]) -> Row:
         """Returns the row of a window. The tokens in front may occur twice, because the harness puts BOS before texts that
-        already have one."""
+        already begin with BOS."""
         row = self._row(context, [scored])
         twice = self.running.model.tokenizer.n_front(scored) if self._is_prefix(context) else 0
         return replace(row, front=row.front + twice)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
-        """Returns the texts that the model writes after contexts, up to a task's stops. Requests with the same settings run
-        together.
+        """Returns the texts that the model writes after contexts. A text ends before the stop texts of its task. Requests with
+        the same settings are run together.
 
         Args:
-            requests: the harness' requests, each with a context and settings.
-            disable_tqdm: not used; ``TQDM_DISABLE=1`` hides the bars.
+            requests: the requests of the harness. Each request has a context and settings.
+            disable_tqdm: an argument of the harness that is not used. ``TQDM_DISABLE=1`` hides the progress bars.
 
         Raises:
             SettingsError: the model's ``generate`` does not support a setting, or there is no room for a context.
@@ -237,7 +240,7 @@ class LmEvalRequests:
         if room < 1 or (sample and not temperature > 0):
             raise SettingsError(
                 f"{new} new tokens at temperature {temperature} requested, with sampling {sample}: expected fewer tokens than "
-                f"the model's context of {self.max_length}, and a temperature above 0 for sampling. Set these in gen_kwargs."
+                f"the model's context of {self.max_length}, and a temperature above 0 for sampling. Set the values in gen_kwargs."
             )
         given = sampling_settings(sample, temperature if sample else 1.0, 1, stops, normalized)
         whole = [self.tok_encode(context) or [self.prefix_token_id] for context in contexts]
@@ -247,11 +250,11 @@ class LmEvalRequests:
             return [own[0] for own in all_written(model, rows, new, stops, given)]
 
     def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """Returns a chat as one text. If a template refuses system messages, they are left out, as in the harness.
+        """Returns a chat as one text. System messages are left out if the chat template refuses them, as in the harness.
 
         Args:
-            chat_history: the messages.
-            add_generation_prompt: whether the cue for an answer follows; otherwise the last message is continued.
+            chat_history: the messages of the chat.
+            add_generation_prompt: whether the text ends with the beginning of an answer. ``False`` continues the last message.
         """
         from jinja2 import TemplateError
 
@@ -270,19 +273,19 @@ class LmEvalRequests:
             return str(self.tokenizer.apply_chat_template(others, **how))
 
     def get_model_info(self) -> dict[str, Any]:
-        """Returns the information on the model that the harness writes into its results: its fingerprint, the method,
+        """Returns the description of the model that the harness writes to its results: the fingerprint, the method and
         versions."""
         return {INFO: self.running.info()}
 
     def set_cache_hook(self, cache_hook: Any) -> None:
-        """Refuses a cache of responses that another model or method filled, as the harness distinguishes responses only by the
-        text.
+        """Raises an error for a cache of responses that another model or method filled. The harness distinguishes cached
+        responses only by the text.
 
         Args:
-            cache_hook: the harness' hook, with its database.
+            cache_hook: the hook of the harness, with its database of responses.
 
         Raises:
-            SettingsError: the cache contains responses of another model, or of an unknown one.
+            SettingsError: the cache contains responses of another model or of an unknown model.
         """
         kept, mine = cache_hook.dbdict, self.running.identity()
         if kept is not None:

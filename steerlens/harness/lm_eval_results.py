@@ -1,4 +1,5 @@
-"""Results of lm-evaluation-harness (``lm_eval`` 0.4.13) as answers, paired item by item with those of the unsteered model."""
+"""Turns results of lm-evaluation-harness (``lm_eval`` 0.4.13) into answers, which are paired item by item with the answers of the
+unsteered model."""
 
 import json
 import logging
@@ -12,7 +13,7 @@ from steerlens.harness.answers import LOCALES, ConceptOf, ItemScore, MethodResul
 
 _log = logging.getLogger(__name__)
 PREFIX = "lm_eval "
-"""The prefix of the names of the harness' scores, because ``exact_match`` is also a score of steerlens."""
+"""The prefix of the names of the harness' scores. The prefix is needed because ``exact_match`` is also a score of steerlens."""
 Column = tuple[str, str, str]
 """A task, a metric and a filter of the harness."""
 
@@ -24,31 +25,31 @@ def lm_eval_answers(
     scores: Sequence[str] | None = None,
     concept: ConceptOf | None = None,
 ) -> Answers:
-    """Returns the results of lm-evaluation-harness as answers: ``sl.evaluation.placed(answers)`` is their plane.
+    """Returns the results of lm-evaluation-harness as answers. ``sl.evaluation.placed(answers)`` makes a plane from the answers.
 
-    A score has the name of the harness' metric, such as ``lm_eval acc``; with a filter ``lm_eval exact_match, strict-match``.
-    If the result of a metric is not the mean over items, as for F1 and perplexity, it cannot be paired item by item; the log
-    names such metrics.
+    The name of a score contains the name of the harness' metric, for example ``lm_eval acc``. With a filter, the name is for
+    example ``lm_eval exact_match, strict-match``. Some metrics, such as F1 and perplexity, are not means over items and cannot be
+    paired item by item. These metrics are left out, and the log names them.
 
     Args:
-        results: by method's name, including ``unsteered``: the result of ``lm_eval.simple_evaluate(…, log_samples=True)``, or
-            several results, for example if the plan of each locale has a separate run.
-        locales: the locale of tasks by their name, for example ``{"belebele_kor_Hang": "ko-KR"}``; other tasks use their own
-            name.
-        scores: the scores that are kept; all for ``None``.
-        concept: a function of the task and the harness' ``doc`` that returns a name for what the item asks, so that the same
-            question in several locales counts once; with ``None`` each item counts separately.
+        results: the results by the name of the method, including ``unsteered``. Give the result of ``lm_eval.simple_evaluate(…,
+            log_samples=True)``, or a list of results, for example if each locale has a separate run.
+        locales: the locale of each task, by the name of the task, for example ``{"belebele_kor_Hang": "ko-KR"}``. A task without
+            a locale uses its name as the locale.
+        scores: the names of the scores that are kept, or ``None`` for all scores.
+        concept: a function of the task and the harness' ``doc`` that returns a name for the question. Items with the same name
+            count as one concept, for example the same question in several locales. With ``None``, each item counts separately.
 
     Raises:
-        SettingsError: results have no samples, contain an item twice, or belong to no method; or methods were measured on
-            different items, or with different settings of generation.
+        SettingsError: results have no samples, contain an item twice, or belong to no method. The error is also raised if methods
+            were measured on different items or with different generation settings.
         UnknownNameError: a score was not measured, or a task does not exist.
     """
     read = {name: list(own) if isinstance(own, list | tuple) else [own] for name, own in results.items()}
     for name, several in read.items():
         if any(not isinstance(own, Mapping) or not own.get("samples") for own in several):
             raise SettingsError(
-                f"results {name!r} contain no samples: expected what lm_eval.simple_evaluate(..., log_samples=True) returns."
+                f"results {name!r} contain no samples: expected the result of lm_eval.simple_evaluate(..., log_samples=True)."
             )
         for own in several:
             _check(name, own)
@@ -69,7 +70,7 @@ def lm_eval_answers(
 
 
 def _check(name: str, results: Any) -> None:
-    """Refuses results that lack a part that is read here, or have it in another form."""
+    """Raises an error for results in which a needed part is missing or has another form."""
     try:
         for column in _columns(results):
             _is_mean(results, column)
@@ -80,12 +81,12 @@ def _check(name: str, results: Any) -> None:
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SettingsError(
             f"results {name!r} are not what lm_eval.simple_evaluate(..., log_samples=True) returns ({type(error).__name__}: "
-            f"{error!s:.200}). Give what this function returned, or the same content read from a file."
+            f"{error!s:.200}). Give the result of this function, or the same content read from a file."
         ) from error
 
 
 def _columns(results: Any) -> Iterator[Column]:
-    """Yields the metrics in the results, by task and filter."""
+    """Yields each metric in the results, with its task and filter."""
     for task, samples in results["samples"].items():
         yield from dict.fromkeys((task, metric, own["filter"]) for own in samples for metric in own["metrics"])
 
@@ -115,7 +116,7 @@ def _asked(sample: Any, results: Any, task: str) -> str:
 
 
 def _settings(results: Any, task: str) -> dict[str, Any]:
-    """Returns the settings of a task that change answers and are not in its prompts."""
+    """Returns the settings of a task that change answers and are not part of the prompts."""
     config = results.get("configs", {}).get(task, {})
     own = {name: config.get(name) for name in ("generation_kwargs", "repeats")}
     return {**own, "version": results.get("versions", {}).get(task)}
@@ -129,7 +130,7 @@ def _number(value: Any) -> float:
 
 
 def _is_mean(results: Any, column: Column) -> bool:
-    """Returns whether the harness' result for a metric is the mean of its items' values, as for an accuracy."""
+    """Returns whether the result of a metric is the mean of the values of the items, as for an accuracy."""
     task, metric, filtered = column
     result = results["results"][task].get(f"{metric},{filtered}")
     values = [_number(sample.get(metric)) for sample in _samples_of(results, column)]

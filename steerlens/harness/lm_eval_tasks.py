@@ -1,4 +1,5 @@
-"""Items as a task of lm-evaluation-harness (``lm_eval`` 0.4.13), which can be run together with its own tasks."""
+"""Turns items into a task of lm-evaluation-harness (``lm_eval`` 0.4.13), which can be run together with the tasks of the
+harness."""
 
 from functools import partial
 from typing import Any
@@ -11,16 +12,17 @@ from steerlens.harness.running import needed
 def lm_eval_task(items: Items, name: str) -> dict[str, Any]:
     """Returns items as a multiple-choice task, for ``lm_eval.simple_evaluate(tasks=[…])``.
 
-    The implicit prompt is followed by each choice. The harness' ``acc`` compares sums of log probabilities, like our
-    ``Scoring(normalisation="none")``, and is the same item by item. A document has the item's concept, locale and kind: with
-    ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])``, a question in several locales counts once.
+    The implicit prompt is followed by each choice. The metric ``acc`` of the harness compares sums of log probabilities, so it
+    gives the same result for each item as ``Scoring(normalisation="none")``. A document of the task has the item's concept,
+    locale and kind. With ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])``, a question in several locales counts
+    once.
 
     Args:
-        items: the items, from locales that all write a space before a word, or from locales that all write none.
-        name: the task's name.
+        items: the items. Either all locales write a space before an answer, or no locale does.
+        name: the name of the task.
 
     Raises:
-        SettingsError: there are no items, or there are locales of both kinds.
+        SettingsError: there are no items, or only some of the locales write a space before an answer.
     """
     spaces = {locale(item.locale).space for item in items}
     if len(spaces) != 1:

@@ -1,4 +1,4 @@
-"""The model that a harness runs, with a method's plan and hooks."""
+"""A model that a harness runs, with the plan and the hooks of a method."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,34 +15,35 @@ from steerlens.provenance import provenance
 from steerlens.steering.code import code_digest
 
 INFO = "steerlens"
-"""The key of the model's description in a harness' results."""
+"""The key of the model's description in the results of a harness."""
 
 
 @dataclass(frozen=True, eq=False)
 class SteeredRun:
-    """A model that was made ready by a method."""
+    """A model that was prepared by a method."""
 
     prepared: Prepared
     _number: str = field(default_factory=lambda: uuid4().hex, init=False, repr=False)
 
     @classmethod
     def of(cls, model: LensModel, method: GivenMethod | None, locale: str) -> "SteeredRun":
-        """Makes the model ready for a method.
+        """Prepares the model with a method.
 
         Args:
             model: the base model.
-            method: a plan or another method; the unsteered model for ``None``.
-            locale: for plans by locale, the locale whose plan is used.
+            method: a plan or another method, or ``None`` for the unsteered model.
+            locale: the locale whose plan is used, for a method with one plan per locale.
 
         Raises:
-            SettingsError: this is not a method, or it uses explicit prompts, which a harness' tasks do not have.
-            UnknownNameError: the method is not for this locale.
+            SettingsError: ``method`` is not a method, or the method uses explicit prompts. The tasks of a harness have no
+                explicit prompts.
+            UnknownNameError: the method has no plan for the locale.
             FingerprintError: a plan belongs to another model.
         """
         prepared = Prepared(model) if method is None else method_of(method).prepared(model, locale)
         if prepared.form == "explicit":
             raise SettingsError(
-                "a method that asks explicit prompts given: expected another method, because the tasks of a harness have "
+                "a method that uses explicit prompts given: expected another method, because the tasks of a harness have "
                 "their own prompts."
             )
         if prepared.plan is not None:
@@ -56,16 +57,16 @@ class SteeredRun:
 
     @contextmanager
     def steered(self) -> Iterator[LensModel]:
-        """Steers every pass inside the block."""
+        """Steers every pass of the model inside the ``with`` block."""
         plan, backend = self.prepared.plan, self.model.backend
         with backend.applied([*self.prepared.hooks, *(plan.hooks(self.model) if plan else [])]):
             yield self.model
 
     def check_read(self, whose: str) -> None:
-        """Refuses a plan that steers a prompt's tokens, if there is no prompt.
+        """Raises an error for a plan that steers only the tokens of prompts, for requests without a prompt.
 
         Args:
-            whose: the requests, in words.
+            whose: a description of the requests, for the error.
 
         Raises:
             SettingsError: a step steers only the tokens of the prompt.
@@ -78,27 +79,27 @@ class SteeredRun:
             )
 
     def info(self) -> dict[str, Any]:
-        """Returns a description of the model and its steering as JSON values, for a harness' results."""
+        """Returns a description of the model and its steering as JSON values, for the results of a harness."""
         own = {"method": self.prepared.described(), "steered": self.prepared.plan is not None or bool(self.prepared.hooks)}
         return provenance(model=self.model.fingerprint.to_dict(), **own)
 
     def identity(self) -> list[Any]:
-        """Returns JSON values that identify the model and its steering, for the keys of caches: the model, and the plan with
-        the code of its operations. Hooks cannot be compared, so each run with hooks counts as a different one."""
+        """Returns JSON values that identify the model and its steering, for the keys of caches. The values contain the model, and
+        the plan with the code of its operations. Hooks cannot be compared, so each run with hooks counts as a different run."""
         own, plan = self.info(), self.prepared.plan
         code = [] if plan is None else [code_digest(type(step.edit)) for step in plan.steps]
         return [{**own["model"], "name": ""}, own["method"], code, self._number if self.prepared.hooks else ""]
 
 
 def needed(package: str, name: str) -> Any:
-    """Returns a module of an optional package.
+    """Imports and returns a module of an optional package.
 
     Args:
-        package: the module.
-        name: the package's name for pip.
+        package: the name of the module.
+        name: the name of the package for pip.
 
     Raises:
-        ModelError: the package is not installed; the message names the extra.
+        ModelError: the package is not installed. The message names the extra that installs the package.
     """
     try:
         return import_module(package)

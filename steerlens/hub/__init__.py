@@ -1,4 +1,5 @@
-"""The Hugging Face hub: folders with a model card, their upload, and files at a pinned revision."""
+"""Shares vectors and plans on the Hugging Face hub: writes folders with a model card, uploads them, and reads files at a fixed
+revision."""
 
 from steerlens.hub.cards import ModelCard
 from steerlens.hub.fetching import Found, found

@@ -1,4 +1,4 @@
-"""Model cards: the description, in a repository on the hub, of the vectors in it."""
+"""Model cards. A model card describes the vectors in a repository on the hub."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from steerlens.tables import ResultTable, markdown_table
 LIBRARY = "steerlens"
 _TAGS = ("steerlens", "steering-vectors", "activation-steering", "interpretability")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-"""The form of the hub's licence identifiers, such as ``mit`` or ``cc-by-4.0``."""
+"""A pattern for the licence identifiers of the hub, such as ``mit`` or ``cc-by-4.0``."""
 _PLANE = ("method", "locale", "score", "n", "value", "change", "low", "high")
 
 
@@ -25,29 +25,29 @@ class ModelCard:
     kind: str
     """The kind of artifact, such as ``steering plan``."""
     file: str
-    """The file that contains it."""
+    """The name of the file that contains the artifact."""
     class_name: str
-    """The class that loads it, such as ``SteeringPlan``."""
+    """The name of the class that loads the artifact, such as ``SteeringPlan``."""
     usage: Sequence[str]
-    """Lines of Python that use it, after ``artifact`` and ``model`` were loaded."""
+    """The lines of Python that use the artifact, after ``artifact`` and ``model`` were loaded."""
     header: Sequence[str]
-    """The columns of the table of its contents."""
+    """The names of the columns of the table that shows the artifact's contents."""
     rows: Sequence[Sequence[Any]]
-    """The table's rows."""
+    """The rows of the table that shows the artifact's contents."""
     digest: str
-    """The SHA-256 of its content."""
+    """The SHA-256 digest of the artifact's content."""
     fingerprint: Fingerprint
-    """The fingerprint of the model for which it was made."""
+    """The fingerprint of the model for which the artifact was made."""
     license: str
-    """The hub's identifier of its licence."""
+    """The identifier of the artifact's licence on the hub."""
     base_model: str
-    """The hub's name of the model for which it was made."""
+    """The name on the hub of the model for which the artifact was made."""
     load_name: str
-    """The argument of ``sl.load`` for this model."""
+    """The argument with which ``sl.load`` loads the model."""
     languages: Sequence[str] = ()
-    """The languages for which it was made, as ISO 639 codes."""
+    """The languages for which the artifact was made, as ISO 639 codes."""
     plane: ResultTable | None = None
-    """Its effects, as a plane."""
+    """The measured effects of the artifact, as a plane, or ``None``."""
     notes: str = ""
     """The author's own text, in Markdown."""
 
@@ -70,7 +70,7 @@ class ModelCard:
                 )
 
     def text(self, repo_id: str) -> str:
-        """Returns the card as Markdown with the hub's YAML header.
+        """Returns the card as Markdown, with the YAML header of the hub.
 
         Args:
             repo_id: the repository, as ``user/name``.
@@ -97,7 +97,7 @@ class ModelCard:
         return "\n\n".join(
             [
                 f"# {_cell(repo_id)}",
-                f"{about} after the blocks named here, while the model runs; the weights stay as they are.",
+                f"{about} after the blocks in the table, while the model runs. The weights are not changed.",
                 table,
                 *([self.notes.strip()] if self.notes.strip() else []),
             ]
@@ -113,14 +113,14 @@ class ModelCard:
             *self.usage,
         ]
         said = (
-            f"The file is `{self.file}`: safetensors with a JSON header, so that reading it runs no code. Another model, other "
-            "weights (for example quantized ones) or another dtype are refused."
+            f"The file is `{self.file}`: safetensors with a JSON header. Reading the file runs no code. The file cannot be used "
+            "with another model, other weights (for example quantized weights) or another dtype."
         )
         return "\n".join(["## Use", "", "```python", *lines, "```", "", said])
 
     def _processed(self) -> list[str]:
-        """The processing of the model after it is loaded, so that its residual stream is the one for which the artifact was
-        made."""
+        """Returns the lines of code that process the weights after loading, so the residual stream is the same as when the
+        artifact was made."""
         processing = self.fingerprint.weight_processing
         if processing == "none":
             return []
@@ -146,8 +146,9 @@ class ModelCard:
             for row in shown.itertuples()
         ]
         said = (
-            "Change against the unsteered model, paired item by item, with its 95% interval over concepts (percentile bootstrap)."
-            " The whole table with its controls and how it was made: `plane.parquet`."
+            "The table shows the change against the unsteered model, paired item by item, with the 95% interval over concepts "
+            "(percentile bootstrap). The file `plane.parquet` contains the complete table with the controls, and a record of how "
+            "the table was made."
         )
         methods = self.plane.meta.get("methods", {}).items()
         names = [name for name, own in methods if any(self.digest[:12] in told for told in own.values())]
@@ -175,6 +176,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Text that stays in its cell and is shown literally: without line ends, bars, HTML or links."""
+    """Returns a value as the text of a table cell. Line ends, bars, HTML and links are removed or escaped, so the text is shown
+    literally."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return re.sub(r"([\\|`*\[\]<>])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Files on the Hugging Face hub at a pinned revision, and files in folders with its layout."""
+"""Finds files on the Hugging Face hub at a fixed revision, and files in folders with the layout of the hub."""
 
 import logging
 import re
@@ -20,34 +20,33 @@ class Found:
     """The location of an artifact."""
 
     path: Path
-    """The file on this machine."""
+    """The path of the file on this machine."""
     source: str = ""
-    """The repository and commit from which it came, as ``user/name@commit``; ``""`` for a file on this machine."""
+    """The repository and the commit of the file, as ``user/name@commit``. The text is ``""`` for a file on this machine."""
 
 
 def is_repo(given: Any) -> bool:
-    """Returns whether something has the form of a repository's name, ``user/name``.
+    """Returns whether an argument has the form of a repository's name, ``user/name``.
 
     Args:
-        given: the user's argument. A path object is always a path.
+        given: the user's argument. A path object is never a repository's name.
     """
     return isinstance(given, str) and bool(_REPO.fullmatch(given)) and ".." not in given and not given.endswith(SUFFIX)
 
 
 def found(given: str | Path, file: str, revision: str | None = None) -> Found:
-    """Returns the file of an artifact. It is fetched from the hub if necessary.
+    """Returns the location of an artifact's file. The file is downloaded from the hub if necessary.
 
     A file or folder on this machine is preferred to a repository with the same name, unless a revision is given.
 
     Args:
-        given: a file; a folder with the hub's layout, which contains the file; or a repository, as ``user/name``.
-        file: the artifact's name in a folder or repository. No other file is read.
-        revision: a commit, branch or tag of a repository; its main branch for ``None``. The commit is logged.
+        given: a file, a folder in the layout of the hub that contains the file, or a repository as ``user/name``.
+        file: the name of the artifact's file in a folder or repository. No other file is read.
+        revision: a commit, branch or tag of a repository. ``None`` reads the main branch, and the commit is logged.
 
     Raises:
-        FileError: the repository, the revision or the file in it cannot be read; or the file is a link that points outside its
-            folder.
-        SettingsError: the revision is not valid, or a revision is given for something that is not a repository.
+        FileError: the repository, the revision or the file cannot be read, or the file is a link that points outside its folder.
+        SettingsError: the revision is not valid, or a revision is given for a file or folder.
     """
     if revision is None and Path(given).is_dir():
         return Found(_inside(Path(given), file))
@@ -63,7 +62,7 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     if not _COMMIT.fullmatch(folder.name) or (revision and _COMMIT.fullmatch(revision) and folder.name != revision):
         raise FileError(
             f"{given} was downloaded to {folder}, which is not the folder of the commit {revision or 'of the main branch'}. "
-            "Remove that folder, and repeat the call."
+            "Remove the downloaded folder, and repeat the call."
         )
     path = _inside(folder, file)
     if revision is None or not _COMMIT.fullmatch(revision):
@@ -74,21 +73,22 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
 
 
 def _snapshot(repo_id: str, file: str, revision: str | None) -> Path:
-    """The folder of one commit in the hub's cache, with the requested file. No other file is downloaded."""
+    """Returns the folder of one commit in the hub's cache, with the requested file. No other file is downloaded."""
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(repo_id, revision=revision, allow_patterns=[file], library_name="steerlens"))
-    except Exception as error:  # of the network, of the hub, of what the cache lacks
+    except Exception as error:  # an error of the network or the hub, or a missing file in the cache
         raise FileError(
-            f"{repo_id} is not a file here and cannot be read from the Hugging Face hub at revision {revision or 'main'} "
-            f"({type(error).__name__}: {error}). Check the name and the network. For a private repository, log in with 'hf "
-            "auth login'."
+            f"{repo_id} is not a file on this machine and cannot be read from the Hugging Face hub at revision "
+            f"{revision or 'main'} ({type(error).__name__}: {error}). Check the name and the network. For a private "
+            "repository, log in with 'hf auth login'."
         ) from error
 
 
 def _inside(folder: Path, file: str) -> Path:
-    """A file in a folder. It must really be inside the folder or, in the hub's cache, among the blobs of its repository."""
+    """Returns the path of a file in a folder. The file must be inside the folder or, in the hub's cache, in the folder of its
+    repository."""
     path, root = folder / file, folder.resolve()
     if not path.is_file():
         raise FileError(f"{folder} contains no {file}: expected a folder or a repository that save_for_hub or push_to_hub wrote.")

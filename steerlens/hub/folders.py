@@ -1,4 +1,4 @@
-"""Folders in the hub's layout: one safetensors file, the card as README.md, and the plane."""
+"""Writes folders in the layout of the hub: one safetensors file, the card as README.md, and the plane."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +8,14 @@ from steerlens.hub.cards import ModelCard
 from steerlens.storage import write_text
 
 PLANE_FILE = "plane.parquet"
-"""The name of a plane in a repository."""
+"""The name of the plane's file in a repository."""
 
 
 def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: ModelCard, repo_id: str) -> tuple[str, ...]:
     """Writes the folder of a repository and returns the names of its files. Other files in the folder are not changed.
 
     Args:
-        folder: the folder; it is made if it does not exist.
+        folder: the folder, which is made if it does not exist.
         save: a function that writes the artifact to a file.
         card: the card of the artifact.
         repo_id: the repository, as ``user/name``.

@@ -1,4 +1,4 @@
-"""The upload of a folder to the Hugging Face hub."""
+"""Uploads a folder to the Hugging Face hub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from steerlens.hub.folders import PLANE_FILE
 
 @dataclass(frozen=True)
 class Pushed:
-    """The uploaded repository, and its revision."""
+    """The repository of an upload, and the revision that the upload made."""
 
     repo_id: str
-    """The repository, as ``user/name``."""
+    """The name of the repository, as ``user/name``."""
     revision: str
-    """The commit. Give it as the revision when you load the artifact."""
+    """The hash of the commit. Give this hash as the revision when you load the artifact."""
     url: str
-    """The commit's page."""
+    """The address of the commit's page on the hub."""
 
     def __str__(self) -> str:
         return f"{self.repo_id}@{self.revision}"
 
 
 def check_repo(repo_id: str) -> str:
-    """Returns the name of a repository after a check.
+    """Returns the name of a repository if the name has the right form.
 
     Args:
         repo_id: the name, as ``user/name``.
 
     Raises:
-        SettingsError: it has another form.
+        SettingsError: ``repo_id`` has another form.
     """
     if not is_repo(repo_id):
         raise SettingsError(f"repository {repo_id!r} given: expected 'user/name', with only letters, digits, '-', '_' and '.'.")
@@ -41,15 +41,15 @@ def check_repo(repo_id: str) -> str:
 def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | None, token: str | None, message: str) -> Pushed:
     """Uploads some files of a folder as one commit, and makes the repository if it does not exist.
 
-    If the repository contains a plane and no new plane replaces it, the plane is removed, because it belongs to the earlier
-    artifact.
+    A plane that is already in the repository belongs to the earlier artifact. If no new plane replaces the old plane, the old
+    plane is removed.
 
     Args:
         folder: the folder.
-        names: the files that are uploaded; no other file is.
+        names: the names of the files that are uploaded. Other files in the folder are not uploaded.
         repo_id: the repository, as ``user/name``.
-        private: whether a new repository is private; the account's default for ``None``.
-        token: the token of an account with write access; ``None`` uses the token that ``hf auth login`` saved.
+        private: whether a new repository is private. ``None`` uses the default of the account.
+        token: the token of an account with write access. ``None`` uses the token that ``hf auth login`` saved.
         message: the message of the commit.
 
     Raises:
@@ -68,7 +68,7 @@ def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | 
             allow_patterns=[*names],
             delete_patterns=[PLANE_FILE],
         )
-    except Exception as error:  # of the network, of the hub, of a missing account
+    except Exception as error:  # an error of the network or the hub, or a missing account
         raise FileError(
             f"{repo_id} cannot be written to the Hugging Face hub ({type(error).__name__}: {error}). Log in with 'hf auth "
             "login', with a token that has write access. Or write the folder with save_for_hub, and upload it yourself."

@@ -1,4 +1,4 @@
-"""Loading models, tokens, capture and the engine that runs rows: the only part that imports TransformerLens."""
+"""Loads models, makes tokens, captures residuals and runs rows. No other part of steerlens imports TransformerLens."""
 
 from steerlens.models.backends import Backend, Capabilities
 from steerlens.models.cache import cache_folder

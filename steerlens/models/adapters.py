@@ -1,4 +1,4 @@
-"""PEFT adapters, merged into a model's weights."""
+"""Merges PEFT adapters into a model's weights."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ from steerlens.storage import read_json
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 _TEXT_PART = ".language_model."
-"""A part of the weights' names in an adapter that was trained on a model with images, which contains the text model."""
+"""A part of weight names that occurs only in adapters for a full model with images, and not in adapters for its text model."""
 
 
 def adapter_folder(adapter: str) -> Path:
-    """The folder of an adapter. It is downloaded from the hub if there is no such local folder.
+    """Returns the folder of an adapter. An adapter that is not a local folder is downloaded from the hub.
 
     Raises:
         ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors, or has settings that
             would run other code.
-        FileError: its settings are missing or damaged.
+        FileError: the adapter's settings are missing or damaged.
     """
     try:
         import peft  # noqa: F401
@@ -31,7 +31,7 @@ def adapter_folder(adapter: str) -> Path:
     folder = Path(adapter).expanduser()
     if not folder.is_dir():
         folder = Path(snapshot_download(adapter, allow_patterns=list(_FILES)))
-    if not (folder / _FILES[1]).is_file():  # peft would read another format instead
+    if not (folder / _FILES[1]).is_file():  # otherwise peft would read another format
         raise ModelError(
             f"adapter {adapter} has no weights in safetensors format: expected adapter_config.json and {_FILES[1]}. steerlens "
             "does not read other formats, such as adapter_model.bin, because code that is hidden in such files could run. If "
@@ -39,7 +39,7 @@ def adapter_folder(adapter: str) -> Path:
             "adapter).save_pretrained(new_folder)."
         )
     config = read_json(folder / _FILES[0], "Copy all files of the adapter again.")
-    if not isinstance(config, dict) or config.get("megatron_config"):  # of which peft imports a module that the file names
+    if not isinstance(config, dict) or config.get("megatron_config"):  # peft would import the module that this setting names
         raise ModelError(
             f"{_FILES[0]} of adapter {adapter} does not contain the settings of an adapter, or contains megatron_config: "
             "expected the settings of an adapter for a Hugging Face model, without megatron_config."
@@ -48,12 +48,12 @@ def adapter_folder(adapter: str) -> Path:
 
 
 def is_for_whole(folder: Path) -> bool:
-    """Whether an adapter was trained on a whole model with images, and not on its text model."""
+    """Returns whether an adapter was trained on a full model with images, and not only on the text model."""
     return any(_TEXT_PART in name for name in _names(folder))
 
 
 def merged(model: Any, folder: Path) -> Any:
-    """A Hugging Face model with an adapter's weights added to its own.
+    """Returns a Hugging Face model with an adapter's weights added to the model's own weights.
 
     Raises:
         ValueError: some of the adapter's weights do not belong to any part of the model; peft would leave them out without an
@@ -62,10 +62,10 @@ def merged(model: Any, folder: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
 
     adapted = PeftModel.from_pretrained(model, str(folder))
-    # with embeddings, of which peft would else ask the hub whether the base model has others
+    # without save_embedding_layers, peft would ask the hub whether the base model has other embeddings
     placed = set(get_peft_model_state_dict(adapted, save_embedding_layers=True))
     if lost := sorted(_names(folder) - placed):
-        raise ValueError(f"{len(lost)} weights of the adapter have no place in the model, the first one is {lost[0]}")
+        raise ValueError(f"{len(lost)} weights of the adapter have no place in the model (the first one is {lost[0]})")
     return adapted.merge_and_unload()
 
 

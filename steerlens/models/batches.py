@@ -1,8 +1,8 @@
-"""Rows of tokens, padded into batches. The choices of a prompt are packed after it in one row.
+"""Pads rows of tokens into batches. Each row contains a prompt, and all choices of this prompt after it.
 
-A prompt with its choices is one row: the prompt once, then every choice. Each choice attends to the prompt and to itself, but
-not to the other choices, and its positions continue from the prompt's end. So the residual of each token is the same as if the
-prompt and that choice were alone. The prompt's tokens, which are most of the row, are computed once instead of once per choice.
+A row contains the prompt once, and then every choice. Each choice attends to the prompt and to itself, but not to the other
+choices, and its positions continue from the prompt's end. So each token of a choice has the same residual as in a row with only
+the prompt and this choice. The prompt's tokens, which are most of the row, are computed once instead of once per choice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ PaddingSide = Literal["left", "right"]
 Layout = Literal["left", "right", "aligned"]
 """The side on which shorter rows are padded. ``aligned`` pads on both sides, so that all prompts end in the same column."""
 _ALIKE = 0.85
-"""A large enough batch ends before a row that is shorter than this share of its longest row, because such rows would be mostly
-padding."""
+"""The smallest length of a row, as a share of the longest row in its batch. Once a batch is large enough, shorter rows go into
+the next batch, because they would need too much padding."""
 _ENOUGH, _MOST_COPIES = 1 / 8, 7
-"""A batch is large enough from this share of the token budget. Rows with choices are stacked, with one copy per plan. All
-copies count together, up to this many, because the prompts run once."""
+"""The share of the token budget from which a batch is large enough, and the largest number of copies that count. Rows with
+choices are stacked, with one copy per plan. The share is divided by the number of copies plus one."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Row:
     prompt: tuple[int, ...]
     choices: tuple[tuple[int, ...], ...] = ()
     front: int = 0
-    """The number of first tokens that are in front of the text, such as BOS, including those before ``offset``."""
+    """The number of tokens in front of the text, such as BOS. Tokens of the shared prefix count too."""
     offset: int = 0
-    """The number of tokens before the row that it attends to: a prefix that it shares with others and that runs separately."""
+    """The number of tokens in the shared prefix. The prefix runs separately, and the row attends to it."""
     ends: bool = True
-    """Whether the prompt ends in this row. It does not end in a prefix."""
+    """Whether the prompt ends in this row. In the row of a shared prefix, the prompt does not end."""
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(map(len, self.choices))
@@ -51,18 +51,18 @@ class Row:
 
     @property
     def ids(self) -> list[int]:
-        """The prompt, then all choices."""
+        """The token ids of the prompt, and then the token ids of all choices."""
         return [*self.prompt, *(token for choice in self.choices for token in choice)]
 
     @property
     def positions(self) -> list[int]:
-        """Positions in the text. The positions of every choice continue from the prompt's end."""
+        """The position of each token in the text. The positions of every choice continue from the prompt's end."""
         start = self.offset + len(self.prompt)
         return [*range(self.offset, start), *(start + i for choice in self.choices for i in range(len(choice)))]
 
     @property
     def segments(self) -> list[int]:
-        """0 for the prompt, k for the k-th choice."""
+        """The part of the row that each token belongs to: 0 for the prompt, k for the k-th choice."""
         return [0] * len(self.prompt) + [k for k, choice in enumerate(self.choices, 1) for _ in choice]
 
     @property
@@ -76,20 +76,20 @@ class Row:
         return roles
 
     def after(self, count: int) -> "Row":
-        """The row without its first ``count`` tokens. The new row continues from them."""
+        """Returns the row without its first ``count`` tokens. The new row continues from them."""
         return replace(self, prompt=self.prompt[count:], offset=self.offset + count)
 
 
 @dataclass(frozen=True, eq=False)
 class TokenBatch:
-    """Rows padded to one length."""
+    """Rows that are padded to one length."""
 
     tokens: Int[Tensor, "batch pos"]
     positions: Int[Tensor, "batch pos"]
     roles: Int[Tensor, "batch pos"]
     mask: Shaped[Tensor, "batch pos"] | Shaped[Tensor, "batch 1 pos key"]
-    """1 for a token and 0 for padding. For rows with several choices or a shared prefix: the numbers added to the attention
-    scores, where the keys are the prefix and the row."""
+    """The attention mask: 1 for a token and 0 for padding. For rows with several choices or a shared prefix, the mask contains
+    numbers that are added to the attention scores. The keys of the mask are the tokens of the prefix and of the row."""
     starts: tuple[int, ...]
     """The column of each row's first token."""
     rows: tuple[Row, ...]
@@ -127,8 +127,8 @@ def token_batch(
 
 
 def _additive(segments: Int[Tensor, "batch pos"], prefix: int, dtype: torch.dtype) -> Shaped[Tensor, "batch 1 pos key"]:
-    """0 if a token (second to last axis) may attend to another (last axis), and otherwise the smallest number of the dtype.
-    Every token attends to the prefix."""
+    """Returns an additive attention mask: 0 if a token (second to last axis) may attend to another token (last axis), and
+    otherwise the smallest number of the dtype. Every token attends to the prefix."""
     query, key = rearrange(segments, "b q -> b 1 q 1"), rearrange(segments, "b k -> b 1 1 k")
     length = segments.shape[1]
     before = torch.ones(length, length, dtype=torch.bool).tril()
@@ -138,26 +138,25 @@ def _additive(segments: Int[Tensor, "batch pos"], prefix: int, dtype: torch.dtyp
 
 
 def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int) -> Iterator[list[int]]:
-    """Batches of row indices, the longest rows first. So a batch needs little padding, and a batch that is too large for the
-    memory fails at once.
+    """Yields batches of row indices, the longest rows first. Rows of similar length are together, so a batch needs little
+    padding. If a batch is too large for the memory, the first batch already fails.
 
     Args:
         lengths: the number of tokens of each row.
-        batch_size: the number of rows in a batch; ``None`` takes as many as keep the padded batch within ``token_budget``
-            tokens.
+        batch_size: the number of rows in a batch. With ``None``, the padded batch has at most ``token_budget`` tokens.
         token_budget: the number of tokens that the device can run at once.
     """
     return _batched([(0, length) for length in lengths], batch_size, token_budget, _ENOUGH)
 
 
 def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, copies: int = 1) -> Iterator[list[int]]:
-    """Aligned batches of indices of rows with choices. The rows with the longest choices come first.
+    """Yields aligned batches of indices of rows with choices. The rows with the longest choices come first.
 
     The tokens after the prompts run again for every plan, so rows with a similar number of such tokens are put together.
 
     Args:
         rows: prompts with their choices.
-        batch_size, token_budget: as for ``by_length``.
+        batch_size, token_budget: see ``by_length``.
         copies: the number of plans that are run at once.
     """
     sizes = [(len(row.prompt) - 1, row.onward) for row in rows]
@@ -165,22 +164,22 @@ def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, c
 
 
 def by_prompt(lengths: Sequence[int], new: int, copies: int, token_budget: int) -> Iterator[list[int]]:
-    """Batches of indices of prompts for text generation, the longest prompts first.
+    """Yields batches of indices of prompts for text generation, the longest prompts first.
 
     Args:
         lengths: the number of tokens of each prompt.
         new: the number of tokens that are generated after each prompt.
-        copies: how many texts are generated after each prompt at once.
-        token_budget: the number of tokens that the device can run at once, including the generated ones.
+        copies: the number of texts that are generated at once after each prompt.
+        token_budget: the number of tokens that the device can run at once, including generated tokens.
     """
     return _batched([(copies * length, copies * new) for length in lengths], None, token_budget, _ENOUGH)
 
 
 def _batched(sizes: Sequence[tuple[int, int]], batch_size: int | None, budget: int, enough: float) -> Iterator[list[int]]:
-    """Batches of indices, ordered by the number of tokens after the prompt. Each size is ``(prompt, onward)``, and prompts are
-    aligned at their end."""
+    """Yields batches of indices, ordered by the number of tokens after the prompt. Each size is ``(prompt, onward)``, and prompts
+    are aligned at their end."""
     if batch_size is not None and batch_size < 1:
-        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to have it chosen.")
+        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to choose the size automatically.")
     order = sorted(range(len(sizes)), key=lambda index: (-sizes[index][1], -sizes[index][0]))
     while order:
         onward, prompt, size = sizes[order[0]][1], 0, 0

@@ -1,5 +1,5 @@
-"""The number of tokens that a batch may contain. On a GPU it follows from the memory that a pass needs, which is measured once
-and stored."""
+"""Chooses the number of tokens that a batch may contain. On a GPU, the number follows from the memory that a pass needs. The
+memory of a pass is measured once and stored."""
 
 import json
 from collections.abc import Callable
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
 
 _LEAST = 2048
-"""The number of tokens of a batch on a CPU: more tokens would not run faster and only need memory. On a GPU, the smallest
-number that is chosen."""
+"""The number of tokens of a batch on a CPU, where a larger batch is not faster and only needs more memory. On a GPU, a batch has
+at least this number of tokens."""
 _MOST = 1 << 16
-"""The largest number of tokens that is chosen. With more tokens, no GPU runs faster."""
+"""The largest number of tokens of a batch. A larger batch is not faster on any GPU."""
 _TRIALS = 1024, 4096
-"""The numbers of tokens of the passes whose memory is measured. They are small enough to run in a moment."""
+"""The numbers of tokens in the two test passes whose memory is measured. The test passes are short, so measuring takes only a
+moment."""
 _USUAL = 64
-"""The number of tokens of a row in these passes."""
+"""The number of tokens in each row of the test passes."""
 _MOST_HALVINGS = 3
-"""The largest number of halvings that is stored. More of them may be caused by the user's own batch size, or by another
+"""The largest number of halvings that is stored. Further halvings may be caused by the user's own batch size, or by another
 program's memory."""
 
 
@@ -41,7 +42,8 @@ class Memory:
     free: Callable[[], int]
     """Returns the number of bytes that are free now."""
     taken: Callable[[Callable[[], None]], int]
-    """Runs a function, and returns the peak number of bytes that it used in addition to those used before."""
+    """Runs a function, and returns the peak number of bytes that the function needed, without the bytes that were in use
+    before."""
     device: torch.device | None = None
     """The GPU itself."""
 
@@ -52,11 +54,11 @@ class _Measured:
 
     bytes_per_token: int
     halvings: int = 0
-    """How often a batch of real work did not fit the memory, up to ``_MOST_HALVINGS``."""
+    """The number of times that a batch did not fit into the memory, at most ``_MOST_HALVINGS``."""
 
     def budget(self, free: int) -> int:
-        """The number of tokens: half of what would fit in a pass, since scoring keeps more than a bare pass does. It is a power
-        of two, so that small differences in free memory give the same batches."""
+        """Returns the number of tokens of a batch: half of the number that would fit into a pass, because scoring needs more
+        memory than a pass alone. The number is a power of two, so that small differences in free memory give the same batches."""
         half = max(1, free // self.bytes_per_token // 2)
         return max(_LEAST, min(_MOST, 1 << (half.bit_length() - 1)) >> self.halvings)
 
@@ -82,14 +84,14 @@ def memory_of(device: torch.device) -> Memory | None:
 def token_budget(model: "LensModel", memory: Memory | None) -> int:
     """Returns the number of tokens that a batch of a model may contain.
 
-    The memory per token is the difference in memory between two small passes, divided by the difference in their tokens. It is
-    measured once for a kind of model, GPU, dtype and PyTorch version, and stored in the cache folder. No pass of the chosen
-    size is tried, as it would take longer than everything else. If a batch still does not fit, it is halved when it runs.
+    The memory per token is the difference in memory between two small passes, divided by the difference in their numbers of
+    tokens. The memory per token is measured once for each kind of model, GPU, dtype and PyTorch version, and stored in the cache
+    folder. No pass of the chosen size is tried, because such a pass would take too long. If a batch does not fit into the memory
+    when it runs, the batch is halved.
 
     Args:
         model: the model.
-        memory: the functions that read the memory of its device; ``None`` if it cannot be read, which gives the number for a
-            CPU.
+        memory: the functions that read the memory of the model's device. With ``None``, the number for a CPU is returned.
     """
     if memory is None:
         return _LEAST
@@ -105,10 +107,10 @@ def token_budget(model: "LensModel", memory: Memory | None) -> int:
 
 
 def remember_halving(model: "LensModel", memory: Memory | None) -> None:
-    """Stores that a batch of a model did not fit the memory, so that later runs have half the budget.
+    """Stores that a batch of a model did not fit into the memory. Later runs then have half the token budget.
 
     Args:
-        model, memory: as for ``token_budget``; nothing is stored if the memory was not measured.
+        model, memory: see ``token_budget``. If the memory was not measured, nothing is stored.
     """
     if memory is None:
         return
@@ -120,30 +122,28 @@ def remember_halving(model: "LensModel", memory: Memory | None) -> None:
 
 def _bytes_per_token(memory: Memory, trial: Callable[[int], None]) -> int:
     small, large = _TRIALS
-    trial(small)  # the first pass also takes what later ones use again, such as room for matrix products
+    trial(small)  # the first pass also reserves memory that later passes use again, such as space for matrix products
     less, more = (memory.taken(partial(trial, tokens)) for tokens in (small, large))
     return max(1, (more - less) // (large - small))
 
 
 @torch.no_grad()
 def _trial(model: "LensModel", tokens: int) -> None:
-    """Runs the blocks on this number of tokens, in rows of the usual length or, if that is shorter, of the model's context
-    length."""
+    """Runs the blocks on ``tokens`` tokens. Each row has ``_USUAL`` tokens, or the model's context length if it is shorter."""
     length = min(_USUAL, model.backend.context or _USUAL)
     model.backend.final(model.batch([model.row([5] * length)] * (tokens // length)))
 
 
 def _name(model: "LensModel", memory: Memory) -> str:
-    """Everything that decides how much memory a token needs. The weights' values do not matter, and their digest takes long to
-    compute."""
+    """Returns a text with everything that affects the memory per token. The values of the weights do not affect it."""
     count = sum(parameter.numel() for parameter in model.backend.parameters())
     shape = f"{model.backend.architecture}, {model.n_layers} layers of {model.d_model}, {count} parameters"
     return f"{shape}, {model.dtype}, {memory.name}{_share(model, memory)}, torch {torch.__version__}"
 
 
 def _share(model: "LensModel", memory: Memory) -> str:
-    """The number of blocks that run on the GPU, if others run elsewhere. GPUs of the same kind may run different shares of a
-    model."""
+    """Returns a text with the number of blocks that run on the GPU, or an empty text if all blocks run there. GPUs of the same
+    kind may run different shares of a model."""
     own = sum(device == memory.device for device in model.block_devices)
     return "" if memory.device is None or own == model.n_layers else f", {own} of the blocks"
 
@@ -153,7 +153,7 @@ def _file() -> Path:
 
 
 def _kept() -> dict[str, _Measured]:
-    """All stored measurements. Entries that cannot be read are left out, and are measured again."""
+    """Returns all stored measurements. Entries that cannot be read are left out, and are measured again."""
     try:
         found: Any = json_value(_file().read_bytes())
         return {name: _Measured(*numbers) for name, numbers in found.items() if _is_valid(numbers)}
@@ -167,7 +167,7 @@ def _is_valid(numbers: Any) -> bool:
 
 
 def _keep(name: str, measured: _Measured) -> None:
-    """Stores a measurement. If it cannot be written, it is measured again another time."""
+    """Stores a measurement. If the file cannot be written, a later run measures again."""
     every = {**_kept(), name: measured}
     with suppress(FileError):
         write_text(_file(), json.dumps({name: [m.bytes_per_token, m.halvings] for name, m in every.items()}, indent=1))

@@ -1,4 +1,4 @@
-"""The folder where converted models are kept between runs."""
+"""Manages the folder where converted models are kept between runs."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 from steerlens.storage import json_value, readable_errors, write_text
 
 _SIZES = "steerlens-files.json"
-"""The file with the name and size of every file of a converted model. It is written last, so that a copy without it, or with a
-wrong size, is known to be bad."""
+"""The file with the name and size of every file of a converted model. The list of files is written last. A copy is incomplete if
+the list is missing, or if a file does not have its listed size."""
 
 
 def cache_folder() -> Path:
@@ -24,7 +24,8 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
     """Returns the folder ``name`` of the cache, which ``build`` fills the first time.
 
     The folder is built next to its final place and then renamed, so that an interrupted build never leaves an incomplete model.
-    The next build removes what an interrupted one left behind. A second process waits for the first one and does not build too.
+    The next build removes the files of an interrupted build. If two processes need the same folder, one process builds it and the
+    other process waits.
 
     Raises:
         FileError: the cache cannot be written, or the disk is full.

@@ -1,4 +1,4 @@
-"""What a model can do, found out once by trying: packed choices, reused keys, padding in front, unembedding."""
+"""Tests once what a model supports: packed choices, reused keys, padding in front, and unembedding."""
 
 from typing import Any
 
@@ -9,19 +9,23 @@ from steerlens.errors import ModelError
 from steerlens.models.batches import Row, TokenBatch
 
 _ROWS = (((5, 6, 7, 8), ((9, 10, 11), (12,), (6, 9))), ((7, 5), ((6, 8), (9,))))
-"""Prompts and choices of different lengths, so that a position or a mask that is wrong by one is noticed."""
+"""Test prompts with their choices, as token ids. The prompts and choices have different lengths, so that the tests notice a
+position or a mask that is wrong by one."""
 _FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 _CLOSE = 1e-2
-"""The largest difference as a share of the norm. Rounding in half precision is within it; another computation is not."""
+"""The largest difference between two results that count as equal, as a share of their norm. Rounding in half precision causes
+smaller differences, and a different computation causes larger differences."""
 _PADDED = 5e-2
-"""The same for padding in front. For architectures with a state, the smallest observed difference is 0.19."""
+"""The largest difference that padding in front may cause, as a share of the norm. For architectures with a state, the smallest
+observed difference is 0.19."""
 
 
 @torch.no_grad()
 def packs(model: Any) -> bool:
-    """Whether a choice packed after its prompt with others gives the same result as the choice alone after it.
+    """Returns whether a choice that is packed together with other choices gives the same result as the choice alone after its
+    prompt.
 
-    It does not if positions are counted by column (ALiBi), or if tokens reach others through a convolution or a state.
+    The results differ if positions are counted by column (ALiBi), or if a convolution or a state connects the choices.
     """
     packed = _batch(model)
     try:
@@ -40,7 +44,8 @@ def packs(model: Any) -> bool:
 
 @torch.no_grad()
 def reuses_keys(model: Any) -> bool:
-    """Whether tokens can continue from stored keys and values: for several copies of a batch, and after a shared prefix."""
+    """Returns whether tokens can continue from stored keys and values, for several copies of a batch and after a shared
+    prefix."""
     batch, backend = _batch(model), model.backend
     try:
         cached = backend.cached_pass(batch, [0], batch.last)
@@ -58,7 +63,8 @@ def reuses_keys(model: Any) -> bool:
 
 @torch.no_grad()
 def pads_left(model: Any) -> bool:
-    """Whether padding in front of a row changes nothing in it. It does if a state also runs through the padding, as in RWKV."""
+    """Returns whether padding in front of a row leaves the row's results unchanged. Padding changes the results if a state also
+    runs through the padding, as in RWKV."""
     rows = [model.row(prompt) for prompt, _ in _ROWS]
     padded = model.batch(rows, "left")
     try:
@@ -73,7 +79,7 @@ def pads_left(model: Any) -> bool:
 
 @torch.no_grad()
 def unembeds(model: Any) -> bool | None:
-    """Whether unembedding the final residuals gives the model's own logits; ``None`` if these are not finite."""
+    """Returns whether unembedding the final residuals gives the model's own logits; ``None`` if the logits are not finite."""
     batch = model.batch([model.row([*model.tokenizer.front, 5, 6, 7])])
     ours = model.backend.unembedding().logits(model.backend.final(batch)[0])
     theirs = model.backend.logits(batch)[0].float()
@@ -93,7 +99,7 @@ def check_unembedding(model: Any, agrees: bool | None) -> None:
     """
     if agrees is None:
         raise ModelError(
-            f"{model.name} gives NaN or infinite logits in {model.dtype}: load it in bfloat16 or float32, or check its weights."
+            f"{model.name} gives NaN or infinite logits in {model.dtype}. Load it in bfloat16 or float32, or check its weights."
         )
     if not agrees:
         raise ModelError(
@@ -106,7 +112,7 @@ def check_gradients(model: Any) -> None:
     """Refuses a model whose passes cannot be differentiated.
 
     Raises:
-        ModelError: its backend gives no derivatives, or a kernel for its quantized weights gives none.
+        ModelError: the model's backend cannot compute derivatives, or the code for its quantized weights cannot.
     """
     quantization = getattr(model.backend, "quantization", None)
     if quantization is not None and not model.backend.capabilities.gradients:
@@ -122,16 +128,16 @@ def check_hooks(model: Any) -> None:
     """Refuses a model that cannot be steered.
 
     Raises:
-        ModelError: its backend does not support hooks.
+        ModelError: the model's backend does not support hooks.
     """
     _check(model, "hooks", "takes no hooks, so it cannot be steered", "Load")
 
 
 def check_generation(model: Any) -> None:
-    """Refuses a model that cannot generate.
+    """Refuses a model that cannot generate text.
 
     Raises:
-        ModelError: its backend does not generate.
+        ModelError: the model's backend does not generate text.
     """
     _check(model, "generation", "does not generate", "Load")
 

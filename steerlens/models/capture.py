@@ -21,7 +21,7 @@ _KEPT = 1 << 29
 
 
 def prompts_of(prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, ...]:
-    """Texts and prompts, or one of them, as a tuple of prompts.
+    """Returns texts and prompts as a tuple of prompts. A single text or prompt becomes a tuple of one prompt.
 
     Raises:
         PromptError: there are no prompts.
@@ -29,7 +29,7 @@ def prompts_of(prompts: Sequence[Prompt | str] | Prompt | str) -> tuple[Prompt, 
     each = [prompts] if isinstance(prompts, str | Prompt) else prompts
     given = tuple(p if isinstance(p, Prompt) else Prompt(p) for p in each)
     if not given:
-        raise PromptError("no prompts given: expected at least one.")
+        raise PromptError("no prompts were given: expected at least one prompt.")
     return given
 
 
@@ -47,15 +47,15 @@ def read_all(
         model: the model.
         prompts: the prompts.
         layers: block indices.
-        positions: the position that is read in a prompt.
-        batch_size: the number of prompts at once; ``None`` chooses it for the device.
+        positions: the position that is read in each prompt.
+        batch_size: the number of prompts at once; ``None`` chooses the number for the device.
         side: the side on which shorter prompts of a batch are padded.
 
     Yields:
         The indices of a batch's prompts, and their residuals as float32 ``[layer, prompt, d_model]``, on the device.
 
     Raises:
-        PromptError: an empty prompt, or a prompt without the token that is asked for.
+        PromptError: a prompt is empty, or does not have the requested token.
     """
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in prompts]
     tokens = [tokens_read(row, prompt, positions) for row, prompt in zip(rows, prompts, strict=True)]
@@ -73,14 +73,14 @@ def read_all(
 
 
 def brought_home(found: Iterable[tuple[list[int], Tensor]], most: int = _KEPT) -> Iterator[tuple[list[int], Tensor]]:
-    """Moves results from a device to the CPU. They are collected on the device, and moved when they fill ``most`` bytes and at
-    the end.
+    """Moves results from a device to the CPU. The results are collected on the device, and moved when they fill ``most`` bytes
+    and at the end.
 
-    Each move waits for the device, which cannot do other work at that time.
+    Each move waits for the device, and the device cannot do other work during the move.
 
     Args:
         found: the results of ``read_all``.
-        most: the number of bytes that are collected.
+        most: the number of bytes that are collected before a move.
     """
     indices: list[int] = []
     gathered: list[Tensor] = []

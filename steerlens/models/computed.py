@@ -1,4 +1,4 @@
-"""Results that are kept as long as the model computes the same: until a hook is added or removed, or a weight changes."""
+"""Keeps results of a model until a hook is added or removed, or a weight changes."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,18 +14,19 @@ class Computed:
     def __init__(self, model: LensModel) -> None:
         self.model = model
         self.version = 0
-        """How often all results were dropped."""
+        """The number of times that all results were dropped."""
         self._state: object = None
         self._found: dict[str, Any] = {}
 
     def refresh(self) -> None:
-        """Drops everything if the model's hooks or weights have changed. Do not call it under your own hooks."""
+        """Drops all results if the model's hooks or weights have changed. Do not call this method while your own hooks are
+        active."""
         state = (self.model.backend.hooks_on(), self.model.backend.weights_stamp())
         if state != self._state:
             self._state, self._found, self.version = state, {}, self.version + 1
 
     def __call__(self, name: str, make: Callable[[], T]) -> T:
-        """The result of ``make``, which is computed only once."""
+        """Returns the result that is kept under ``name``. If there is none, ``make`` computes the result."""
         if name not in self._found:
             self._found[name] = make()
         found: T = self._found[name]
@@ -35,5 +36,5 @@ class Computed:
         return name in self._found
 
     def put(self, name: str, value: object) -> None:
-        """Keeps a result."""
+        """Keeps ``value`` under ``name``."""
         self._found[name] = value

@@ -1,4 +1,4 @@
-"""Derivatives of the rows' log probabilities with respect to a vector added after each layer."""
+"""Computes derivatives of the rows' log probabilities with respect to a vector that is added after each layer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,8 +18,8 @@ from steerlens.models.targets import LogProbabilities, Sums, TargetPositions
 from steerlens.models.trust import by_trust, derivatives_agree
 
 _WORDS_KEPT = 24
-"""The numbers that a backward pass keeps per token and block, in multiples of d_model: norms, projections, the MLP's inner
-layers."""
+"""The number of values that a backward pass keeps per token and block, in multiples of ``d_model``. The values belong to norms,
+projections and the MLP's inner layers."""
 Weigh = Callable[[int, list[float]], list[float]]
 """A function that returns the weight of each choice of a row, given the row's number and the unsteered log probabilities of its
 choices."""
@@ -35,11 +35,12 @@ def row_gradients(
     leaves_prompt: bool,
     report: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "layer row d_model"]:
-    """Derivative of each row's weighted sum of log probabilities with respect to a vector added after each layer.
+    """Returns the derivative of each row's weighted sum of log probabilities with respect to a vector that is added after each
+    layer.
 
     Args:
         engine: the rows and the model.
-        layers: block indices; the derivatives are in ascending order.
+        layers: block indices. The derivatives are in ascending order of the layers.
         steered: the tokens to which the vector would be added.
         weigh: returns the weights of a row's choices, which may depend on its unsteered log probabilities.
         leaves_prompt: whether no token before the prompt's last token is steered.
@@ -47,7 +48,7 @@ def row_gradients(
 
     Raises:
         LayerError: the model does not have a layer.
-        ModelError: the backend does not differentiate.
+        ModelError: the backend cannot compute derivatives.
     """
     model = engine.model
     check_gradients(model)
@@ -87,7 +88,7 @@ def row_gradients(
 def _from_cached(
     engine: Engine, layers: Sequence[int], steered: Steered, weigh: Weigh, done: Callable[[int], None], *, onward: bool
 ) -> Float[Tensor, "layer row d_model"]:
-    """The derivatives from passes that continue from cached ones."""
+    """Returns the derivatives from passes that continue from cached passes."""
     out = torch.zeros(len(layers), len(engine), engine.model.d_model)
     before = engine.resumed.before if onward else {}
     base = _base_as_it_comes(engine)
@@ -109,15 +110,16 @@ def _from_cached(
 
 
 def _base_as_it_comes(engine: Engine) -> LogProbabilities | Sums:
-    """The unsteered log probabilities if they are known. Otherwise, if each row is in one part only, an empty collection that
-    fills up from the passes that run anyway."""
+    """Returns the unsteered log probabilities if they are known, or if a row is split into several parts. If they are not known,
+    returns an empty collection, to which each pass adds its log probabilities."""
     if "base" not in engine.kept and sum(map(len, engine.parts)) == len(engine):
         return LogProbabilities(engine.rows)
-    return engine.base  # found now, not in the middle of another pass, whose hooks would see it
+    return engine.base  # computed now, because the hooks of a running pass would change the result
 
 
 def _small_parts(engine: Engine, *, shared: bool) -> Iterator[MicroBatch]:
-    """The micro-batches, cut into parts so that the values which a backward pass needs from every block fit the memory."""
+    """Yields the micro-batches, cut into small parts. For each part, the values that a backward pass keeps from all blocks fit
+    into the memory."""
     model = engine.model
     token_bytes = _WORDS_KEPT * model.n_layers * model.d_model * model.dtype.itemsize
     for part in engine.parts:
@@ -127,8 +129,8 @@ def _small_parts(engine: Engine, *, shared: bool) -> Iterator[MicroBatch]:
 
 
 def _weights(part: Sequence[PackedRow], base: LogProbabilities | Sums, weigh: Weigh, choices: Sums) -> Float[Tensor, " choice"]:
-    """The weights of a micro-batch's choices, from the unsteered log probabilities. ``choices`` may contain them for the first
-    time."""
+    """Returns the weights of a micro-batch's choices, from the unsteered log probabilities. If ``base`` is a collection, the log
+    probabilities in ``choices`` are first added to it."""
     if isinstance(base, LogProbabilities):
         base.add(part, choices)
     sums = base.sums if isinstance(base, LogProbabilities) else base

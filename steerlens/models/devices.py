@@ -13,7 +13,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device that is asked for; otherwise a CUDA GPU if there is one, and the CPU if not.
+    """Returns the requested device. With ``None``, returns a CUDA GPU if there is one, and otherwise the CPU.
 
     Raises:
         SettingsError: this machine has no such device.
@@ -21,15 +21,15 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device  # with its number: "cuda" is "cuda:0"
+        return torch.empty(0, device=device).device  # the device with its number: "cuda" becomes "cuda:0"
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(
-            f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that this PyTorch sees."
+            f"device {device!r} cannot be used here ({error}). Expected 'cpu', or a GPU that PyTorch finds."
         ) from error
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The dtype that is asked for; otherwise float32 on a CPU and bfloat16 on a GPU that computes in it.
+    """Returns the requested dtype. With ``None``, returns bfloat16 on a CUDA GPU that supports it, and otherwise float32.
 
     Raises:
         UnknownNameError: the name is not float32, bfloat16 or float16.
@@ -44,10 +44,10 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
 
 
 def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
-    """The number type that a model computes in: the type of its first weight that is not quantized.
+    """Returns the number type that a model computes in: the type of its first weight that is not quantized.
 
     Args:
-        parameters: its weights. Quantized weights are integers, or numbers of one byte.
+        parameters: the model's weights. Quantized weights are integers, or numbers of one byte.
     """
     first = None
     for parameter in parameters:
@@ -58,10 +58,10 @@ def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
 
 
 def weights_digest(state: Mapping[str, Tensor | Callable[[], Tensor]]) -> str:
-    """Digest of the name, dtype, shape and bytes of every tensor, so that one changed value changes the digest. The device does
-    not matter.
+    """Returns a digest of the name, dtype, shape and bytes of every tensor. One changed value changes the digest. The digest does
+    not depend on the device.
 
-    The bytes are hashed with xxHash (XXH3, 128 bits), about ten gigabytes a second. Tensors that share memory are read once.
+    The bytes are hashed with xxHash (XXH3, 128 bits), at about ten gigabytes per second. Tensors that share memory are read once.
 
     Args:
         state: tensors by name, or functions that read a tensor which is stored elsewhere. Each such tensor is released before
@@ -78,7 +78,7 @@ def weights_digest(state: Mapping[str, Tensor | Callable[[], Tensor]]) -> str:
     digest = hashlib.sha256()
     seen: dict[tuple[object, ...], str] = {}
     for name, held in sorted(state.items()):
-        if callable(held):  # its memory may be another's next: never looked up
+        if callable(held):  # its memory may be used for another tensor next, so its digest is not reused
             tensor = held()
             found = hashed(tensor)
         else:

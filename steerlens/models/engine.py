@@ -1,4 +1,4 @@
-"""The engine. It puts rows into micro-batches once, and then computes the log probabilities of their choices under many
+"""The engine puts rows into micro-batches once. The engine then computes the log probabilities of the rows' choices under many
 plans."""
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ MEMORY = 2 << 30
 
 
 class Engine:
-    """Rows, each a prompt with its choices, that can be run under any plan."""
+    """Runs rows under any plan. Each row is a prompt with its choices."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class Engine:
         Args:
             model: the model that runs the rows.
             rows: prompts with their choices, at least one row.
-            batch_size: the number of rows at once; ``None`` chooses it for the device.
-            memory: the number of bytes that a sweep may keep of a batch's residuals, and a backward pass of its blocks. Layers
-                that do not fit are cached in further passes.
-            short: scores a sweep's plans with logits over a short list of the vocabulary: the tokens that carry the probability
-                mass at the unsteered places, and the tokens of the choices. The unsteered scores use all logits, and so do all
-                scores if cached passes are not trusted.
-            plans: the number of plans that sweeps will have. The batches depend on it.
+            batch_size: the number of rows at once; ``None`` chooses the number for the device.
+            memory: the number of bytes that may be kept for one batch. A sweep keeps the batch's residuals, and a backward pass
+                keeps values of all blocks. Layers that do not fit into this memory are cached in additional passes.
+            short: whether a sweep's plans are scored with logits over a short list of the vocabulary. The list contains the
+                likely tokens of the unsteered pass, and the tokens of the choices. The unsteered scores use all logits. If cached
+                passes are not trusted, all scores use all logits.
+            plans: the number of plans that sweeps will have. The batches depend on this number.
 
         Raises:
             ModelError: the architecture computes its logits in a way that cannot be reproduced token by token.
@@ -67,7 +67,7 @@ class Engine:
 
     @property
     def prefix(self) -> tuple[int, ...]:
-        """The tokens that all rows begin with. They run separately, once."""
+        """The tokens that all rows begin with. The shared prefix runs separately, and only once."""
         return self.resumed.prefix
 
     @property
@@ -77,15 +77,14 @@ class Engine:
 
     @property
     def base(self) -> Sums:
-        """The log probabilities without a plan of this engine. They are computed once for the model's current hooks and
-        weights."""
+        """The log probabilities of all choices without a plan, computed once for the model's current hooks and weights."""
         self.kept.refresh()
         return self.kept("base", self.log_probabilities)
 
     @torch.no_grad()
     def log_probabilities(self, plan: Plan | None = None) -> Sums:
-        """The summed log probability of every choice from full passes, steered by a plan if one is given. A prefix that all
-        rows share runs once.
+        """Returns the summed log probability of every choice from full passes, steered by a plan if one is given. A prefix that
+        all rows share runs once.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -106,7 +105,7 @@ class Engine:
         return gathered.sums
 
     def _whole(self, plan: Plan | None) -> Iterator[Sums]:
-        """The log probabilities of each micro-batch, from full passes."""
+        """Yields the log probabilities of each micro-batch, from full passes."""
         backend, before, unembedding = self.model.backend, None if plan else self.resumed.before, self.unembedding
         with backend.hooked(plan.hooks(self.model) if plan else []):
             before = self.resumed.run_prefix() if before is None else before
@@ -121,12 +120,12 @@ class Engine:
                 yield [row for _, rows in in_halves(self.model, run, part) for row in rows]
 
     def sweep(self, plans: Sequence[Plan]) -> Iterator[tuple[int, Sums | None]]:
-        """Runs every row under every plan. Blocks below a plan's first layer run once for all plans. So do the tokens before a
-        prompt's last token, if no plan steers them.
+        """Runs every row under every plan. Blocks below a plan's first layer run once for all plans. Tokens before a prompt's
+        last token also run once for all plans if no plan steers them.
 
         Yields:
-            The plan's index and ``None`` after each of its micro-batches, to show progress. After the last micro-batch, the log
-                probabilities in place of ``None``.
+            The plan's index and ``None`` after each of its micro-batches, to show progress. After the last micro-batch, the
+                plan's index and the log probabilities.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -137,7 +136,7 @@ class Engine:
         self.kept.refresh()
         wanted, version = "base" not in self.kept, self.kept.version
         for part in self.parts:
-            self.kept.refresh()  # between two batches the caller may have done anything
+            self.kept.refresh()  # the caller may have changed hooks or weights between two batches
             for some, index, choices in self._swept(part, plans):
                 if index is not None:
                     sums[index].add(some, choices)
@@ -148,8 +147,8 @@ class Engine:
             self.kept.put("base", base.sums)
 
     def _swept(self, part: MicroBatch, plans: Sequence[Plan]) -> Iterator[tuple[MicroBatch, int | None, Sums]]:
-        """Yields rows of a micro-batch, the index of a plan and their log probabilities under it. The index is ``None`` for the
-        unsteered model, which comes first."""
+        """Yields rows of a micro-batch, the index of a plan, and the log probabilities of the rows under this plan. The index is
+        ``None`` for the unsteered model, which comes first."""
         is_first = True
         for onward in (True, False):
             own = [i for i, plan in enumerate(plans) if (plan.leaves_prompt and self.model.reuses_keys) == onward]
@@ -162,8 +161,9 @@ class Engine:
     def _swept_in_halves(
         self, part: MicroBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[MicroBatch, int | None, Sums]]:
-        """The same for plans of one kind. If the pass from which all plans continue does not fit the memory, the rows run in
-        halves."""
+        """Yields rows, an index and log probabilities, as ``_swept`` does, for some plans: plans that all leave the prompt
+        unchanged, or plans that may change it. If the pass from which these plans continue does not fit into the memory, the rows
+        run in halves."""
         found = self._by_trust(part, plans, own, onward)
         try:
             first = next(found)
@@ -181,7 +181,8 @@ class Engine:
     def _by_trust(
         self, part: MicroBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[int | None, Sums]]:
-        """The log probabilities of a micro-batch: from cached passes if these are trusted, and otherwise from whole passes."""
+        """Yields the log probabilities of a micro-batch: from cached passes if cached passes are trusted, and otherwise from full
+        passes."""
         batch = self.batch(part)
         resumed = partial(self._from_cached, batch, TargetPositions.of(batch), plans, own, onward)
         way = ("sweeps", self.packed, len(part) > 1, bool(self.prefix), onward, *sides_of([plans[i] for i in own]))
@@ -196,14 +197,14 @@ class Engine:
             partial(self._all_same, part, plans),
             possible=self.model.backend.capabilities.cached_passes,
         )
-        # a short list serves the first batch too, so that whichever process runs it first comes to the same numbers
+        # the first batch uses a short list too, so that its numbers are the same in every process
         yield from resumed(short=True) if self.short and self.model.trusted.get(way) else compared
 
     def _from_cached(
         self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool, short: bool = False
     ) -> Iterator[tuple[int | None, Sums]]:
-        """The same from passes that continue from cached ones. With ``short``, the plans are scored with logits over a short
-        list."""
+        """Yields the log probabilities of a micro-batch from passes that continue from cached passes. With ``short``, the plans
+        are scored with logits over a short list of the vocabulary."""
         run: Callable[[CachedPass, Sequence[int]], list[Sums]] | None = None
         for cached, some in self.resumed.cached_passes(batch, plans, own, onward):
             if run is None:
@@ -215,8 +216,8 @@ class Engine:
                     yield from zip(fitting, sums, strict=True)
 
     def _unsteered(self, asked: TargetPositions, cached: CachedPass, short: bool) -> tuple[Sums, TargetPositions, Unembedding]:
-        """The unsteered log probabilities of a cached pass, and the places and the unembedding with which the plans are
-        scored."""
+        """Returns the unsteered log probabilities of a cached pass, and the target positions and the unembedding for scoring the
+        plans."""
         if short:
             return asked.shortened(self.unembedding, cached.final, cached.start)
         return asked.sums(self.unembedding, cached.final, cached.start)[0], asked, self.unembedding
@@ -224,7 +225,7 @@ class Engine:
     def _steered_sums(
         self, places: TargetPositions, unembedding: Unembedding, plans: Sequence[Plan], cached: CachedPass, stack: Sequence[int]
     ) -> list[Sums]:
-        """The log probabilities under some plans, which are given by index."""
+        """Returns the log probabilities under some plans, which are given by index."""
         final = self.resumed.steered(cached, [plans[index] for index in stack])
         return places.sums(unembedding, final, cached.start, len(stack))
 
@@ -234,8 +235,8 @@ class Engine:
         return plain_answers(self.model, self.rows, part, plan, self.batch_size)
 
     def _same(self, part: MicroBatch, found: Sums, plan: Plan | None) -> bool:
-        """Whether some log probabilities of a micro-batch equal those from whole passes of one row each. The first and last
-        choice of its longest and its shortest row are compared."""
+        """Returns whether some log probabilities of a micro-batch equal the log probabilities from full passes of one row each.
+        The first and last choices of the longest and the shortest row are compared."""
         lengths = [len(packed.row) for packed in part]
         places = [
             (at, choice)
@@ -247,8 +248,8 @@ class Engine:
         return sums_agree(self.model, [found[at][choice] for at, choice in places], [plain[choice] for choice in choices])
 
     def _all_same(self, part: MicroBatch, plans: Sequence[Plan], found: list[tuple[int | None, Sums]]) -> bool:
-        """Whether a sweep's sums are right, for the unsteered model, the first plan, the last plan, and the plan with the most
-        layers."""
+        """Returns whether a sweep's sums are right, for the unsteered model, the first plan, the last plan, and the plan with the
+        most layers."""
         indices = [index for index, _ in found if index is not None]
         most = max(indices, key=lambda index: len(plans[index].layers))
         wanted = dict.fromkeys((None, indices[0], indices[-1], most))
@@ -263,6 +264,7 @@ class Engine:
         return self.kept("unembedding", self.model.backend.unembedding)
 
     def batch(self, part: Sequence[PackedRow], *, shared: bool = True) -> TokenBatch:
-        """Packed rows as one batch. With ``shared``, the batch is without the prefix, which runs separately."""
+        """Returns packed rows as one batch. With ``shared``, the batch does not contain the shared prefix, which runs
+        separately."""
         cut = len(self.prefix) if shared else 0
         return self.model.batch([packed.row.after(cut) for packed in part], "aligned")

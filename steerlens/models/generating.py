@@ -1,4 +1,4 @@
-"""Texts that a model writes after prompts, with Hugging Face's ``generate``."""
+"""Generates texts after prompts, with Hugging Face's ``generate``."""
 
 from collections.abc import Sequence
 from typing import Any, overload
@@ -18,7 +18,7 @@ from steerlens.progress import progress
 
 
 class TextGeneration:
-    """The part of ``LensModel`` that writes texts."""
+    """The part of ``LensModel`` that generates texts."""
 
     @overload
     def generate(self, prompts: Text, max_new_tokens: int = ..., **settings: Any) -> str: ...
@@ -37,35 +37,39 @@ class TextGeneration:
         stop: Sequence[str] | str = (),
         **settings: Any,
     ) -> Any:
-        """Returns what the model writes after a prompt or a chat, or after each of several; greedy by default.
+        """Returns the text that the model writes after a prompt or a chat, or a list of texts for several prompts. Generation is
+        greedy by default.
 
-        Many prompts are run in batches with a number of tokens that suits the device. If a batch does not fit the memory, it
+        Many prompts are run in batches with a number of tokens that suits the device. If a batch does not fit into the memory, it
         runs in halves. A progress bar is shown for more than one batch.
 
         Args:
             prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
-            max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
-            sample: whether each token is drawn from the model's probabilities. Otherwise the most probable token is taken.
-            temperature: the number above 0 by which the logits are divided before a token is drawn. 1 leaves them unchanged,
-                and a lower number makes probable tokens more probable.
-            n: the number of texts for each prompt.
-            seed: the seed of the random numbers, so that the same texts are drawn again. The state of PyTorch's own random
-                numbers does not change. The texts also depend on the device and on the prompts that are given together, since
-                these decide the batches. With ``None``, the numbers continue from PyTorch's own.
+            max_new_tokens: the largest number of tokens that are generated.
+            sample: whether each token is drawn from the model's probabilities. With ``False``, the most probable token is always
+                taken.
+            temperature: the number above 0 by which the logits are divided before a token is drawn. A temperature of 1 leaves the
+                logits unchanged, and a lower temperature makes probable tokens more probable.
+            n: the number of texts that are generated for each prompt.
+            seed: the seed of the random numbers. With the same seed, the same texts are drawn again. The state of PyTorch's own
+                random numbers does not change. The texts also depend on the device and on the other prompts, because these decide
+                the batches. With ``None``, PyTorch's own random state is used.
             stop: one or several texts at which a generated text ends. The stop and everything after it are left out of the
-                text. Generation of a prompt ends with the token that completes a stop, and generation of a batch ends with its
-                last prompt.
+                text. Generation for a prompt ends with the token that completes a stop. Generation for a batch ends when its last
+                prompt has ended.
             settings: any other generation settings of Hugging Face, such as ``top_p=0.9``. Settings that are not given have the
                 model's own values.
 
         Returns:
-            A text, or one for each of several prompts, in their order. With ``n`` above 1, a list of texts in place of each.
+            One text, or a list with one text for each of several prompts, in the order of the prompts. With ``n`` above 1, there
+                is a list of ``n`` texts in place of each text.
 
         Raises:
-            PromptError: there is no prompt, a prompt is empty, or something is neither a text nor a chat.
-            SettingsError: a temperature or ``n`` is out of its range or needs ``sample``; a stop is empty; a setting was also
-                given under Hugging Face's name for it; the settings make ``generate`` return more than tokens.
-            ModelError: the backend does not generate.
+            PromptError: there is no prompt, or a prompt is empty or neither a text nor a chat.
+            SettingsError: a temperature or ``n`` is out of its range or needs ``sample``, or a stop is empty. This error is also
+                raised if a setting was given a second time under its Hugging Face name, or if the settings make ``generate``
+                return more than tokens.
+            ModelError: the backend does not generate text.
         """
         stops = stops_of(stop)
         given = sampling_settings(sample, temperature, n, stops, settings)
@@ -76,7 +80,8 @@ class TextGeneration:
 def _generated(
     model: Any, prompts: Any, max_new_tokens: int, seed: int | None, stops: Sequence[str], settings: dict[str, Any]
 ) -> Any:
-    """The result in the form of the prompts: one text, several texts of one prompt, or a list of these."""
+    """Returns the result in the same form as the prompts: one text, several texts of one prompt, or a list with either for each
+    prompt."""
     check_generation(model)
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
@@ -94,8 +99,8 @@ def all_written(
     Args:
         model: the model, steered by the plans that are applied to it.
         rows: the tokens of the prompts.
-        max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
-        stops: the texts at which a text ends; they are left out.
+        max_new_tokens: the largest number of tokens that are generated.
+        stops: the texts at which a generated text ends. The stops themselves are left out.
         settings: the result of ``sampling_settings``.
     """
     copies = max(settings["num_return_sequences"], settings.get("num_beams") or 1)
@@ -115,7 +120,7 @@ def all_written(
 
 
 def _batches(model: Any, rows: Sequence[Row], max_new_tokens: int, copies: int) -> list[list[int]]:
-    """The indices of the rows of each batch. A batch has at most the number of tokens that suits the device."""
+    """Returns the indices of the rows of each batch. A batch has at most the number of tokens that suits the device."""
     return [
         [some[at] for at in batch]
         for some in _together(model, rows)
@@ -124,8 +129,8 @@ def _batches(model: Any, rows: Sequence[Row], max_new_tokens: int, copies: int) 
 
 
 def _together(model: Any, rows: Sequence[Row]) -> list[list[int]]:
-    """Groups of row indices that can be padded to one length: all rows, or rows of equal length if padding in front changes the
-    result."""
+    """Returns groups of row indices. The rows of a group can be padded to one length. If padding in front changes the result, a
+    group contains only rows of equal length."""
     if len({len(row) for row in rows}) == 1 or model.pads_left:
         return [list(range(len(rows)))]
     by_length: dict[int, list[int]] = {}
@@ -137,7 +142,7 @@ def _together(model: Any, rows: Sequence[Row]) -> list[list[int]]:
 def _written(
     model: Any, rows: Sequence[Row], max_new_tokens: int, stops: Sequence[str], settings: dict[str, Any]
 ) -> list[list[str]]:
-    """The texts of each row, written in one batch."""
+    """Returns the texts of each row, written in one batch."""
     batch = model.batch(rows, "left")
     width = batch.tokens.shape[1]
     given = {"pad_token_id": model.tokenizer.pad_id, **settings}

@@ -1,4 +1,4 @@
-"""GGUF files, which are converted once into the Hugging Face layout that everything else reads."""
+"""Converts GGUF files once into Hugging Face's layout, which all other code reads."""
 
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -17,14 +17,16 @@ from steerlens.storage import readable_errors
 
 _MAGIC = b"GGUF"
 _FORMAT = 2
-"""A part of the names of the cache's folders. It is increased when a conversion gives other files than before."""
+"""The version number of the conversion, which is a part of the names of the cache's folders. Increase the number when a
+conversion gives other files than before."""
 _CONVERTERS = ("transformers", "tokenizers", "gguf")
-"""The packages whose versions affect the conversion. A folder that was made with other versions is not used but made again."""
+"""The packages whose versions affect the conversion. A folder that was made with other versions is not used, and the file is
+converted again."""
 
 
 def converted_embedded(model: EmbeddedModel) -> Path:
-    """The folder of an embedded model in safetensors. The first time, the parts are joined, verified and converted (about a
-    minute)."""
+    """Returns the folder of an embedded model in safetensors. The first time, the parts are joined, verified and converted (about
+    a minute)."""
 
     def build(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -36,7 +38,7 @@ def converted_embedded(model: EmbeddedModel) -> Path:
 
 
 def is_converted(model: EmbeddedModel) -> bool:
-    """Whether the cache has a complete copy of an embedded model."""
+    """Returns whether the cache has a complete copy of an embedded model."""
     return is_complete(cache_folder() / _folder_of(model))
 
 
@@ -45,8 +47,8 @@ def _folder_of(model: EmbeddedModel) -> str:
 
 
 def _folder_name(name: str, sha256: str) -> str:
-    """The name of the cache's folder for a file. It contains the format and the converter's versions, so that no bad copy is
-    used after an upgrade.
+    """Returns the name of the cache's folder for a file. The name contains the version of the conversion and the versions of the
+    packages, so that an upgrade makes a new copy.
 
     Raises:
         ModelError: one of the converter's packages is not installed.
@@ -55,15 +57,15 @@ def _folder_name(name: str, sha256: str) -> str:
         versions = [f"{package}-{version(package)}" for package in _CONVERTERS]
     except PackageNotFoundError as error:
         raise ModelError(
-            f"{name} is a GGUF file. Reading it needs the package {error.name}, which is not installed. Install it with: pip "
-            "install 'steerlens[demo]'"
+            f"{name} is a GGUF file. Reading this file needs the package {error.name}, which is not installed. Install it with: "
+            "pip install 'steerlens[demo]'"
         ) from error
     return "-".join([name, sha256[:12], str(_FORMAT), *versions])
 
 
 def converted_file(path: Path) -> Path:
-    """The folder of the user's GGUF file in safetensors. The file is converted the first time, and recognized later by its
-    SHA-256.
+    """Returns the folder of the user's GGUF file in safetensors. The file is converted the first time, and recognized later by
+    its SHA-256.
 
     Raises:
         ModelError: the file is not a GGUF file, is truncated, has an architecture that Transformers cannot read, or has a
@@ -100,10 +102,10 @@ def convert(path: Path, folder: Path, called: str) -> None:
             bar.update()
         except SteerlensError:
             raise
-        except Exception as error:  # readers of GGUF raise whatever the bytes lead them to
+        except Exception as error:  # GGUF readers raise errors of any type
             raise ModelError(
                 f"{path.name} cannot be read as GGUF ({type(error).__name__}: {error!s:.300}). The file may be truncated, or "
-                "Transformers may not convert this architecture. Compare the size and the hash with those of the original "
+                "Transformers may not convert this architecture. Compare the size and the hash of this file and of the original "
                 "file, or give the model in safetensors format."
             ) from error
         try:
@@ -113,15 +115,15 @@ def convert(path: Path, folder: Path, called: str) -> None:
             save(tokenizer, folder)
             verify(folder, vocabulary, before, called)
             bar.update()
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:  # of numbers that cannot be right
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:  # errors for impossible numbers
             raise ModelError(
                 f"the content of {path.name} cannot be used ({type(error).__name__}: {error!s:.300}). The file may be damaged. "
-                "Compare its hash with the hash of the original file, or give the model in safetensors format."
+                "Compare the hashes of this file and of the original file, or give the model in safetensors format."
             ) from error
 
 
 def _save_weights(model: Any, folder: Path) -> None:
-    # The weights were dequantized in reading, but the model still says that it is quantized, and would not be saved.
+    # Reading dequantized the weights. Transformers would not save a model that still says that it is quantized.
     model.hf_quantizer = None
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):

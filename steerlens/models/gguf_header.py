@@ -1,7 +1,8 @@
-"""The metadata at the start of a GGUF file.
+"""Reads the metadata at the start of a GGUF file.
 
-The package ``gguf`` reads it too, but needs half a minute for a vocabulary of 262,144 tokens. This module needs about a second.
-The layout is that of GGUF versions 2 and 3, little-endian: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The package ``gguf`` can read the metadata too, but needs half a minute for a vocabulary of 262,144 tokens. The function
+``read_metadata`` of steerlens needs about a second. The layout of GGUF versions 2 and 3 is supported, little-endian:
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import os
@@ -17,10 +18,10 @@ _DEEPEST, _SHORT = 4, 1 << 16
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Every key of a GGUF file with its value: numbers, texts, and lists of these.
+    """Returns every key of a GGUF file with its value. A value is a number, a text, or a list.
 
     Raises:
-        ValueError: the file has another version or the other byte order, or is cut short; a key occurs twice; or a value has an
+        ValueError: the file has an unsupported version or byte order, or is truncated; a key occurs twice; or a value has an
             unknown type.
     """
     found: dict[str, Any] = {}
@@ -62,7 +63,8 @@ def _text(file: BinaryIO) -> str:
 
 
 def _read(file: BinaryIO, length: int) -> bytes:
-    """The next bytes. The length in a header is not trusted: before memory is used, a long piece must fit the file."""
+    """Returns the next ``length`` bytes of the file. A damaged header may contain any length, so a long piece is compared with
+    the file's size before memory is used."""
     found = file.read(length) if length <= _SHORT or length <= os.fstat(file.fileno()).st_size else b""
     if len(found) < length:
         raise ValueError("the metadata is cut short")

@@ -1,8 +1,9 @@
-"""The tokenizer of a converted GGUF file. It is changed so that it does what the file says, and tested before it is used.
+"""Adapts the tokenizer of a converted GGUF file to the contents of the file, and tests the tokenizer before it is used.
 
 The tokenizer that is made from a GGUF file depends on the version of Transformers. Gemma's vocabulary has scores and no merges.
-For it, versions up to 5.17 make another kind of tokenizer which, once saved and read again, cuts every text into single
-characters. No error is raised, and every score falls to chance. So the tokenizer is tested after it has been read again.
+For this vocabulary, Transformers up to 5.17 makes another kind of tokenizer. After saving and reading, that tokenizer cuts every
+text into single characters. Transformers raises no error, and every score falls to chance. So steerlens tests the tokenizer after
+it was saved and read again.
 """
 
 import json
@@ -15,18 +16,18 @@ from steerlens.models.vocabulary import GgufVocabulary
 from steerlens.storage import write_text
 
 TESTED = "5.23.0"
-"""The version of Transformers that conversions were tested with."""
+"""The version of Transformers with which conversions were tested."""
 _RIGHT = 0.9
-"""The smallest share of pieces that a right tokenizer finds. Right tokenizers find 0.98 to 1.00; broken ones found 0.02 and
-0.00."""
+"""The smallest share of the file's pieces that a correct tokenizer must find. Correct tokenizers found shares of 0.98 to 1.00,
+and broken tokenizers found 0.02 and 0.00."""
 _NFC = {"qwen2", "qwen35", "command-r", "olmo", "mpt"}
 """Pre-tokenizers (``tokenizer.ggml.pre``) of models whose own tokenizer first composes characters (Unicode's NFC).
 
-A GGUF file does not contain this information. It is in Transformers' own classes of these tokenizers: ``Qwen2Tokenizer``,
+A GGUF file does not say whether characters are composed first. Transformers' own tokenizer classes say so: ``Qwen2Tokenizer``,
 ``Qwen3_5Tokenizer``, ``CohereTokenizer``, and ``GPTNeoXTokenizer``, whose tokenizer OLMo and MPT use.
 """
 _DIGITS = {"smollm", "command-r", "refact", "starcoder"}
-"""Pre-tokenizers that part all digits from each other before anything else (llama.cpp: ``\\p{N}`` as their first pattern)."""
+"""Pre-tokenizers that first split all numbers into single digits. In llama.cpp, their first pattern is ``\\p{N}``."""
 PROBES = (
     "The capital of France is Paris.",
     " two  spaces, a tab\tand\n\nnew lines ",
@@ -46,10 +47,10 @@ PROBES = (
 
 
 def prepare(tokenizer: Any, vocabulary: GgufVocabulary) -> None:
-    """Gives a tokenizer the properties that the original has and Transformers leaves out.
+    """Gives a tokenizer the properties that the original tokenizer has and that Transformers leaves out.
 
-    These are the special tokens that the file names, its normaliser, and its splitting of digits. BOS is put in front of a text
-    if the file says so, and nothing is put after it.
+    The properties are the special tokens that the file names, the normaliser, and the splitting of digits. BOS is put in front of
+    a text if the file says so, and nothing is put after the text.
 
     Args:
         tokenizer: a Hugging Face tokenizer, which is changed in place.
@@ -79,12 +80,12 @@ def _template(vocabulary: GgufVocabulary) -> Any:
 
 
 def probed(tokenizer: Any) -> list[list[int]]:
-    """The ids of the test texts, each with and without special tokens."""
+    """Returns the token ids of the test texts, each with and without special tokens."""
     return [list(tokenizer(text, add_special_tokens=special)["input_ids"]) for text in PROBES for special in (True, False)]
 
 
 def save(tokenizer: Any, folder: Path) -> None:
-    """Writes a tokenizer so that it is the same when it is read again, by a class that changes nothing in it."""
+    """Writes a tokenizer in a form that stays unchanged when it is read again."""
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +93,7 @@ def save(tokenizer: Any, folder: Path) -> None:
 
 
 def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[int]], called: str) -> float:
-    """Tests the tokenizer of a folder after reading it again from there.
+    """Reads the tokenizer of a folder again, and tests it.
 
     Args:
         folder: a converted model.
@@ -101,11 +102,11 @@ def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[i
         called: the name of the model in errors.
 
     Returns:
-        The share of the file's ordinary pieces to which the tokenizer gives their own id.
+        The share of the file's ordinary pieces that the tokenizer encodes to the id in the file.
 
     Raises:
-        ModelError: it has no merges, does not find the file's pieces, changed when it was saved, has other special tokens than
-            the file says, or puts others around a text.
+        ModelError: the tokenizer has no merges, does not find the file's pieces, or changed when it was saved. This error is also
+            raised if the tokenizer has other special tokens than the file says, or puts other tokens around a text.
     """
     from transformers import AutoTokenizer
 
@@ -135,7 +136,8 @@ def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[i
 
 
 def _share(tokenizer: Any, vocabulary: GgufVocabulary) -> float:
-    """The share of the sample that is encoded to its own id, with or without the space that the tokenizer puts before it."""
+    """Returns the share of the sampled pieces that the tokenizer encodes to their own id. A piece may be encoded with or without
+    the space that the tokenizer puts before it."""
     sample = vocabulary.sample()
     whole, bare = (
         tokenizer([text[cut:] for _, text in sample], add_special_tokens=False)["input_ids"] if sample else [] for cut in (0, 1)
@@ -149,7 +151,7 @@ def _share(tokenizer: Any, vocabulary: GgufVocabulary) -> float:
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer puts before and after a text."""
+    """Returns the tokens that a tokenizer puts before and after a text."""
     text = PROBES[0]
     full, bare = (list(tokenizer(text, add_special_tokens=special)["input_ids"]) for special in (True, False))
     at = next((i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare), len(full))

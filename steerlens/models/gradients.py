@@ -1,5 +1,5 @@
-"""Derivatives of a number that is read from the final residual, with respect to the residual after every layer, from one
-backward pass."""
+"""Computes derivatives of a number that is read from the final residual. One backward pass gives the derivatives with respect to
+the residual after every layer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +21,11 @@ def residual_gradients(
     layers: Sequence[int],
     final_gradient: Callable[[Tensor], Tensor],
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """Derivative of a number that is read from the final residual, with respect to the residual after each of ``layers``.
+    """Returns the derivative of a number that is read from the final residual, with respect to the residual after each of
+    ``layers``.
 
-    It takes one forward and one backward pass, only through the blocks above the lowest layer and only for the cached columns.
-    The keys and values of earlier tokens are constants. Parameters get no gradient.
+    The derivative takes one forward and one backward pass. The two passes run only the blocks above the lowest layer, and only
+    the cached columns. The keys and values of earlier tokens are constants. Parameters get no gradient.
 
     Args:
         backend: the model.
@@ -34,7 +35,7 @@ def residual_gradients(
             respect to it.
     """
     lowest, *above = layers
-    leaf = cached.residuals[lowest].detach().requires_grad_()  # nothing below is differentiated
+    leaf = cached.residuals[lowest].detach().requires_grad_()  # the blocks below are not differentiated
     kept: dict[int, Tensor] = {lowest: leaf}
 
     def keep(residual: Tensor, hook: Any, layer: int) -> None:
@@ -51,20 +52,21 @@ def residual_gradients(
 def whole_gradients(
     backend: Backend, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """The same from a whole pass. The only requirement on the architecture is that it can be differentiated.
+    """Returns the same derivatives as ``residual_gradients``, but from a full pass. The only requirement on the architecture is
+    that it can be differentiated.
 
     Args:
         backend: the model.
         batch: the rows.
-        layers, final_gradient: as for ``residual_gradients``.
+        layers, final_gradient: see ``residual_gradients``.
     """
     kept: dict[int, Tensor] = {}
 
     def keep(residual: Tensor, hook: Any, layer: int) -> Tensor:
         if layer == layers[0]:
-            residual = residual.detach().requires_grad_()  # nothing below is differentiated
+            residual = residual.detach().requires_grad_()  # the blocks below are not differentiated
         else:
-            residual = residual.clone()  # what a hook is given may be a view of several streams, which no gradient comes back to
+            residual = residual.clone()  # a hook's input may be a view of several streams, which gets no gradient
             residual.retain_grad()
         kept[layer] = residual
         return residual

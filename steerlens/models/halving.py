@@ -1,4 +1,4 @@
-"""Runs work in halves if the memory is too small to run it at once."""
+"""Runs inputs in halves if the memory is too small to run all inputs at once."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +17,20 @@ R = TypeVar("R")
 
 
 def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
-    """Runs many things at once or, if the device's memory is too small, in halves, and halves of these.
+    """Runs a function on many inputs at once. If the device's memory is too small, the inputs are halved until they fit.
 
-    Batches that are made afterwards are half as large, too.
+    After a halving, new batches are half as large too.
 
     Args:
-        model: the model that runs them.
+        model: the model that runs the inputs.
         run: the function that does the work.
-        many: the things that it works on.
+        many: the inputs of ``run``.
 
     Yields:
-        Some of the things, in their order, and the result of ``run`` for them.
+        Some of the inputs, in their order, and the result of ``run`` for these inputs.
 
     Raises:
-        torch.OutOfMemoryError: not even one of them fits.
+        torch.OutOfMemoryError: even a single input does not fit into the memory.
     """
     try:
         result = run(many)
@@ -40,18 +40,18 @@ def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequenc
     else:
         yield many, result
         return
-    # outside of the handler, since the error holds what was on the device
+    # outside of the handler, because the error keeps tensors on the device
     for half in halved(model, many):
         yield from in_halves(model, run, half)
 
 
 def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """The halves of things that did not fit the memory. The model's batches are half as large from now on, in later runs too,
-    and the log says so.
+    """Returns the two halves of inputs that did not fit into the memory. From now on, the model's batches are half as large, in
+    later runs too. A log message says so.
 
     Args:
         model: the model.
-        many: the things that did not fit, at least two.
+        many: the inputs that did not fit, at least two.
     """
     if any(device.type == "cuda" for device in model.devices):
         torch.cuda.empty_cache()
@@ -59,8 +59,8 @@ def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence
     for device in model.devices:
         remember_halving(model, memory_of(device))
     _log.warning(
-        "%d rows or plans at once did not fit into the memory of %s. They are now run in two halves, and from now on a batch "
-        "holds at most %d tokens. To begin with smaller batches, give batch_size where a call takes this argument.",
+        "%d rows or plans at once did not fit into the memory of %s. They now run in two halves, and from now on a batch "
+        "holds at most %d tokens. To begin with smaller batches, pass batch_size to functions that accept it.",
         *(len(many), " or ".join(map(str, model.devices)), model.token_budget),
     )
     middle = len(many) // 2

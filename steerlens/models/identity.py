@@ -1,4 +1,4 @@
-"""The identity of a model, found from its weights and its tokenizer."""
+"""Computes the identity of a model from its weights and its tokenizer."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ def described_number(dtype: torch.dtype, quantization: Any) -> str:
 
 
 def fingerprint_of(model: "LensModel") -> Fingerprint:
-    """The fingerprint of a model with its current weights. All weights are read."""
+    """Returns the fingerprint of a model with its current weights. All weights are read."""
     tokenizer = model.tokenizer
     return Fingerprint(
         weights=model.backend.weights_digest(),

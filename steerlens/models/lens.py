@@ -1,4 +1,4 @@
-"""``LensModel``: a language model with the capture, the tokens and the generation that steerlens needs."""
+"""Defines ``LensModel``, a language model with everything that steerlens needs: tokens, capture and generation."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -41,10 +41,10 @@ class LensModel(ModelPlaces, TextGeneration):
             model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
             name: the model's name in tables and files; ``""`` uses its own name.
             tokenizer: turns texts into tokens; ``None`` uses the model's own tokenizer, read again if its files are available.
-            made_from: the arguments of ``load``, if the model was loaded by it.
+            made_from: the arguments of ``load``, if ``load`` made the model.
 
         Raises:
-            ModelError: an encoder-decoder model, a Falcon with ALiBi, or a model of TransformerLens without a tokenizer.
+            ModelError: the model is an encoder-decoder model or a Falcon with ALiBi, or TransformerLens has no tokenizer for it.
         """
         backend: Any = backend_of(model, name)
         self.backend: Backend = backend
@@ -53,8 +53,8 @@ class LensModel(ModelPlaces, TextGeneration):
         self.n_layers = self.backend.n_layers
         self.d_model = self.backend.d_model
         self.trusted: dict[tuple[object, ...], bool] = {}
-        """For each faster way of computing, whether it gave the same result as the plain way. They are compared at the first
-        use."""
+        """Whether each faster way of computing gave the same result as the plain way. The two results are compared at the first
+        use of the faster way."""
         self._kept_fingerprint: tuple[object, Fingerprint] | None = None
         self._made_from = made_from
         self._stamp_when_made = self.backend.weights_stamp() if made_from else None
@@ -75,8 +75,8 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def spec(self) -> LoadSpec:
-        """The description with which this model can be loaded again, as a worker process does with ``model.spec.load()``. It
-        contains no weights.
+        """The description with which this model can be loaded again, as a worker process does with ``model.spec.load()``. The
+        description contains no weights.
 
         Raises:
             ModelError: the model was made from a live bridge or backend, or its weights were changed since it was loaded.
@@ -86,17 +86,17 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The operations that this model supports. Some of them can only be found out by a trial, which is made once."""
+        """The operations that this model supports. Some operations need a test pass, which runs once."""
         return replace(
             self.backend.capabilities, packed_choices=self.packs, key_reuse=self.reuses_keys, left_padding=self.pads_left
         )
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The fingerprint of this model. It is computed again after a weight was changed or replaced.
+        """The fingerprint of this model, which is computed again after a weight was changed or replaced.
 
-        A change through ``parameter.data`` cannot be noticed without reading all weights. After such a change, load the model
-        again, or change weights in place under ``torch.no_grad()`` instead.
+        steerlens does not notice a change through ``parameter.data``. After a change of this kind, load the model again. Changes
+        in place under ``torch.no_grad()`` are noticed.
         """
         stamp = self.backend.weights_stamp()
         if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
@@ -117,22 +117,22 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @cached_property
     def packs(self) -> bool:
-        """Whether all choices of a prompt can be run in one row. This is tested once."""
+        """Whether all choices of a prompt can be run in one row. A test finds this out once."""
         return self.backend.capabilities.packed_choices and packs(self)
 
     @cached_property
     def reuses_keys(self) -> bool:
-        """Whether tokens can continue from stored keys and values; some architectures need more than these. This is tested
-        once."""
+        """Whether tokens can continue from stored keys and values. Some architectures need more than keys and values, so a test
+        finds this out once."""
         return self.packs and self.backend.capabilities.key_reuse and reuses_keys(self)
 
     @cached_property
     def pads_left(self) -> bool:
-        """Whether shorter prompts of a batch can be padded in front, as batched generation does. This is tested once."""
+        """Whether shorter prompts of a batch can be padded in front, as batched generation does. A test finds this out once."""
         return self.backend.capabilities.left_padding and pads_left(self)
 
     def steered(self, plan: Plan) -> AbstractContextManager[None]:
-        """Steers every pass inside the block by a plan, as the plan's hooks do. Usually you call ``plan.applied(model)``
+        """Steers every pass inside the ``with`` block by a plan, as the plan's hooks do. Usually you call ``plan.applied(model)``
         instead.
 
         Args:
@@ -154,8 +154,8 @@ class LensModel(ModelPlaces, TextGeneration):
         return self.tokenizer.tokens(prompt)
 
     def layers(self, layers: Layers | None = None) -> tuple[int, ...]:
-        """Returns block indices, checked and in ascending order: the given ``layers``, one index or several, or all for
-        ``None``.
+        """Returns block indices, checked and in ascending order. ``layers`` is one index or several indices; ``None`` means all
+        blocks.
 
         Raises:
             LayerError: the model does not have a layer.
@@ -170,7 +170,7 @@ class LensModel(ModelPlaces, TextGeneration):
         """
         length, limit = len(prompt) + max(map(len, choices), default=0), self.backend.context
         if limit and length > limit:
-            raise PromptError(f"a prompt of {length} tokens was given: {self.name} takes at most {limit}. Shorten it.")
+            raise PromptError(f"a prompt of {length} tokens was given: {self.name} takes at most {limit}. Shorten the prompt.")
         return Row(tuple(prompt), tuple(map(tuple, choices)), self.tokenizer.n_front(prompt))
 
     def batch(self, rows: Sequence[Row], layout: Layout = "right") -> TokenBatch:
@@ -191,7 +191,7 @@ class LensModel(ModelPlaces, TextGeneration):
 
         Args:
             rows: prompts with their choices.
-            batch_size: the number of rows at once; ``None`` chooses it for the device.
+            batch_size: the number of rows at once; ``None`` chooses the number for the device.
             copies: the number of plans that will be run at once. The more plans, the less padding the batches have.
 
         Raises:
@@ -215,13 +215,15 @@ class LensModel(ModelPlaces, TextGeneration):
         the highest requested layer do not run.
 
         Args:
-            prompts: texts, or prompts of items, whose concept, locale and kind go into the stack's table; or one of them.
+            prompts: one or several texts or prompts of items. The concept, locale and kind of such a prompt go into the stack's
+                table.
             layers: block indices; all for ``None``.
-            positions: the position that is read: ``last`` for the last token, ``mean`` for the mean over the prompt's tokens
-                without those in front (such as BOS), or the index of a token as ``model.tokens(prompt)`` shows it (-1 is the
-                last).
-            batch_size: the number of prompts at once; ``None`` chooses it for the device.
-            padding_side: the side on which shorter prompts of a batch are padded. It is meant for checks and changes nothing.
+            positions: the position that is read. ``last`` is the last token. ``mean`` is the mean over the prompt's tokens,
+                without tokens in front such as BOS. A number is the index of a token as ``model.tokens(prompt)`` shows it (-1 is
+                the last).
+            batch_size: the number of prompts at once; ``None`` chooses the number for the device.
+            padding_side: the side on which shorter prompts of a batch are padded. The side does not change the results, and is
+                meant for checks.
 
         Returns:
             Float32 residuals ``[layer, prompt, d_model]`` in the order of ``prompts``, on the CPU.
@@ -261,8 +263,8 @@ class LensModel(ModelPlaces, TextGeneration):
             prompts: texts, or prompts of items.
             weights: the weight of each prompt in each sum, ``[prompt, sum]``.
             layers: block indices; all for ``None``.
-            positions: as for ``residuals``.
-            batch_size: the number of prompts at once; ``None`` chooses it for the device.
+            positions: see ``residuals``.
+            batch_size: the number of prompts at once; ``None`` chooses the number for the device.
 
         Returns:
             Float64 ``[sum, layer, d_model]``, on the CPU.
@@ -274,7 +276,7 @@ class LensModel(ModelPlaces, TextGeneration):
         """
         given, wanted = prompts_of(prompts), self.layers(layers)
         if len(weights) != len(given):
-            raise PromptError(f"{len(weights)} rows of weights given for {len(given)} prompts: expected one for each.")
+            raise PromptError(f"{len(weights)} rows of weights given for {len(given)} prompts: expected one row each.")
         each = weights.to(self.device, torch.float64)
         total = torch.zeros(each.shape[1], len(wanted), self.d_model, dtype=torch.float64, device=self.device)
         for indices, seen in read_all(self, given, wanted, positions, batch_size):

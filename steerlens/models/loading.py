@@ -35,9 +35,9 @@ _HELP = "Any other name is read as a model id of the Hugging Face hub, a local f
 
 
 _one_at_a_time = threading.RLock()
-"""The lock that is held while a model is read. Transformers changes its classes during that time. If two threads read at once,
-the second would restore the first thread's changes as if they were the original state, and the output weights of later models
-would not be tied to their embedding."""
+"""The lock that is held while a model is read. Transformers changes its classes during that time. If two threads read models at
+once, the second thread would take the first thread's changes for the original state. The output weights of later models would
+then not be tied to their embedding."""
 
 
 def load(
@@ -59,30 +59,31 @@ def load(
     takes images, its text model is loaded.
 
     Args:
-        name: the name of an embedded model (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, a
-            GGUF file, or your own ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3). Your own model is
-            wrapped unchanged, and the other arguments must agree with it.
+        name: the name of an embedded model (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, or a
+            GGUF file. You can also give your own ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3). Your
+            own model is wrapped unchanged, and the other arguments must agree with it.
         device: a PyTorch device, such as ``cuda:0``; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
         dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` takes float32 on a CPU, and bfloat16 on a GPU that computes in
             it.
-        adapter: a PEFT adapter of this model, a folder or a Hugging Face id, which is merged into its weights (extra ``peft``).
+        adapter: a PEFT adapter of this model, given as a folder or a Hugging Face id. The adapter is merged into the model's
+            weights, which needs the extra ``peft``.
         revision: the branch, tag or commit on the hub; pin it if results must be reproducible.
         trust_remote_code: whether code in a hub model's repository may run.
         prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. With
             ``None``, the model's own tokenizer and chat template decide, as in training; ``model.tokens(prompt)`` shows the
             result.
-        device_map: for a model that does not fit on one device: ``auto`` spreads it over all GPUs, then the CPU's memory, then
-            the disk (accelerate); ``balanced``, ``balanced_low_0`` and ``sequential`` fill GPUs in other ways; a dict gives
-            each part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``. It replaces ``device``.
-        max_memory: with ``auto`` and similar, the most memory to use on each device: bytes or a text such as ``20GiB``, by a
-            GPU's number or ``cpu``.
-        offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. Each model
-            has a folder of its own in it, which is removed when the model is deleted.
+        device_map: the devices of a model that does not fit on one device, in place of ``device``. ``auto`` spreads the model
+            over all GPUs, then the CPU's memory, then the disk (accelerate). ``balanced``, ``balanced_low_0`` and ``sequential``
+            fill GPUs in other ways. A dict gives each part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``.
+        max_memory: the most memory to use on each device, for ``auto`` and similar maps. The keys are GPU numbers or ``cpu``, and
+            the values are bytes or texts such as ``20GiB``.
+        offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. Each model has
+            its own subfolder, which is removed when the model is deleted.
 
     Raises:
         UnknownNameError: there is no such model (the error offers the nearest names), or no such dtype.
-        ModelError: the model cannot be read, verified or run; the adapter does not fit it, or peft is not installed; the
-            package that its quantized weights need is not installed; a bridge does not have a setting that was given.
+        ModelError: the model cannot be read, verified or run, or the adapter does not fit the model. This error is also raised if
+            peft or the package for quantized weights is not installed, or if a bridge does not have a given setting.
         SettingsError: this machine does not have the device; settings of a device map conflict.
     """
     placing = placing_of(device, device_map, max_memory, offload_folder)
@@ -119,16 +120,16 @@ def load(
         spec = replace(spec, dtype=str(kind).removeprefix("torch."))
         bridge, own, expected = _boot(source, chosen, place, spec.adapter, placing, dtype=kind, **wanted)
     tokenizer = Tokenizer(own, prepend_bos)
-    bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same
+    bridge.cfg.default_prepend_bos = tokenizer.front == (tokenizer.bos_id,)  # so that bridge.to_tokens gives the same tokens
     named = chosen if adapter is None else f"{chosen} + {Path(str(adapter)).name}"
     model = LensModel(bridge, named, tokenizer, made_from=spec)
-    if (places := getattr(bridge.original_model, "hf_device_map", None)) is not None:  # TransformerLens was not shown it
+    if (places := getattr(bridge.original_model, "hf_device_map", None)) is not None:  # this map was hidden from TransformerLens
         bridge.cfg.device, bridge.cfg.n_devices = str(model.device), len(set(places.values()))
     return _tried(model, expected)
 
 
 def hugging_face_of(spec: LoadSpec) -> Any:
-    """Returns the Hugging Face model that ``load`` would wrap, read again, as needed for training.
+    """Reads the Hugging Face model that ``load`` would wrap once more, for training.
 
     Args:
         spec: how the model was loaded.
@@ -159,7 +160,7 @@ def hugging_face_of(spec: LoadSpec) -> Any:
             return AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **settings) if found is None else found
     except SteerlensError:
         raise
-    except Exception as error:  # hub, config and weights each raise their own
+    except Exception as error:  # the hub, the config and the weights raise errors of many types
         raise ModelError(
             f"{spec.name} was loaded before and cannot be read again ({reason(error)}). Expected the same complete files as "
             "before."
@@ -168,7 +169,8 @@ def hugging_face_of(spec: LoadSpec) -> Any:
 
 @torch.no_grad()
 def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
-    """The model, after a test pass of a few tokens. The logits are compared with the expected ones if there are any.
+    """Returns the model after a test pass of a few tokens. The logits of this pass are compared with ``expected``, if it is
+    given.
 
     Raises:
         ModelError: the pass fails, for example because TransformerLens knows the architecture but cannot run it.
@@ -180,7 +182,7 @@ def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
         if silent:
             raise RuntimeError(f"no residual stream can be read after blocks {sorted(silent)}")
         found = None if expected is None else model.backend.logits(model.batch([model.row(TRIED)]))[0]
-    except Exception as error:  # an architecture raises what it likes
+    except Exception as error:  # architectures raise errors of many types
         kind = type(model.tl.original_model).__name__
         raise ModelError(
             f"{model.name} is a {kind}. The model was loaded, but running it fails ({reason(error)}). Expected an architecture "
@@ -230,7 +232,7 @@ def source_of(name: str) -> str:
 
 
 def _ask_hub(name: str, revision: str | None) -> None:
-    """Fetches the configuration of a model on the hub, or finds it in the cache. For a wrong name, this is the only request.
+    """Fetches the configuration of a model on the hub, or finds it in the cache. For a wrong name, the hub gets no other request.
 
     Raises:
         UnknownNameError: the hub does not have the configuration.
@@ -239,7 +241,7 @@ def _ask_hub(name: str, revision: str | None) -> None:
 
     try:
         config = hf_hub_download(name, "config.json", revision=revision)
-    except Exception as error:  # the hub raises what it likes
+    except Exception as error:  # the hub raises errors of many types
         raise UnknownNameError(
             "model",
             name,
@@ -253,7 +255,7 @@ def _ask_hub(name: str, revision: str | None) -> None:
 def _boot(
     source: str, name: str, place: torch.device, adapter: str | None, placing: Placing | None = None, **settings: Any
 ) -> tuple[Any, Any, torch.Tensor | None]:
-    """The bridge, the model's own tokenizer, and the logits of a placed model before it was wrapped."""
+    """Returns the bridge, the model's own tokenizer, and the logits of a placed model before it was wrapped."""
     TransformerBridge = bridge_class()
     try:
         with quiet_transformers(), untouched(), nothing_missing(name):
@@ -267,7 +269,7 @@ def _boot(
             return bridge, own, expected
     except SteerlensError:
         raise
-    except Exception as error:  # hub, config, weights and bridge each raise their own
+    except Exception as error:  # the hub, the config, the weights and the bridge raise errors of many types
         raise ModelError(
             f"{name} cannot be loaded ({reason(error)}). Expected a decoder-only language model that TransformerLens supports, "
             f"with all its files complete: config.json, safetensors weights and a tokenizer.{_PLACED if placing else ''}"
@@ -275,7 +277,8 @@ def _boot(
 
 
 def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str | None) -> Any:
-    """The bridge or ``HookedTransformer`` itself. It is never moved, converted to another dtype or read again."""
+    """Returns the user's own bridge or ``HookedTransformer``. The model is never moved, converted to another dtype or read
+    again."""
     bridge = model.tl if isinstance(model, LensModel) else model
     hooked = is_hooked_transformer(bridge)
     if not hooked and not isinstance(bridge, bridge_class()):

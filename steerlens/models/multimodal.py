@@ -1,4 +1,4 @@
-"""Checkpoints that also take images (Gemma 3 from 4B up, Llama 4, Mistral 3, …). The text model that they contain is loaded."""
+"""Loads the text model of checkpoints that also take images (Gemma 3 from 4B up, Llama 4, Mistral 3, …)."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ _TRIED = (1, 2, 3, 4)
 
 
 def takes_images(source: str, revision: str | None, trust_remote_code: bool) -> bool:
-    """Whether a checkpoint takes images. A checkpoint that cannot be read counts as not taking images; loading it then says
-    why.
+    """Returns whether a checkpoint takes images. A checkpoint that cannot be read counts as not taking images. Loading this
+    checkpoint then raises an error.
 
     Args:
         source: a folder, or an id on the hub.
@@ -31,21 +31,21 @@ def takes_images(source: str, revision: str | None, trust_remote_code: bool) -> 
 
 
 def whole_model(source: str, **settings: Any) -> Any:
-    """A checkpoint that takes images, as Hugging Face loads it, with every weight from its files.
+    """Loads a checkpoint that takes images with Hugging Face, and checks that the files contain every weight.
 
     Args:
         source: a folder, or an id on the hub.
         settings: arguments of ``from_pretrained``: ``dtype``, ``revision``, ``trust_remote_code``.
 
     Raises:
-        ModelError: the files lack weights, which would then be random.
+        ModelError: weights are missing from the files. Transformers would set these weights at random.
     """
     from transformers import AutoModelForImageTextToText
 
     model, said = AutoModelForImageTextToText.from_pretrained(source, use_safetensors=True, output_loading_info=True, **settings)
     if absent := sorted([*map(str, said["missing_keys"]), *map(str, said["mismatched_keys"])]):
         raise ModelError(
-            f"{source} lacks {len(absent)} of the weights of a {type(model).__name__} (the first one is {absent[0]}); they "
+            f"{source} lacks {len(absent)} of the weights of a {type(model).__name__} (the first one is {absent[0]}), which "
             "would be random numbers. Expected a complete checkpoint. Download it again, or correct `architectures` in its "
             "config.json."
         )
@@ -53,8 +53,8 @@ def whole_model(source: str, **settings: Any) -> Any:
 
 
 def is_bridged(whole: Any) -> bool:
-    """Whether TransformerLens can run a checkpoint's text model. For Gemma 3n it can only run the whole model, which is used
-    here on text."""
+    """Returns whether TransformerLens can run a checkpoint's text model alone. For Gemma 3n, TransformerLens can only run the
+    whole model, so steerlens runs the whole model on text."""
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -63,10 +63,11 @@ def is_bridged(whole: Any) -> bool:
 
 
 def text_model(whole: Any, name: str) -> Any:
-    """The text model of a checkpoint that takes images. It has the same modules and so computes the same numbers.
+    """Returns the text model of a checkpoint that takes images. The text model shares its modules with the whole model, so both
+    models compute the same numbers.
 
     Args:
-        whole: the model, as Hugging Face loads it. It shares its modules with the returned model.
+        whole: the whole model, as Hugging Face loads it.
         name: the user's name for the model, for errors.
 
     Raises:
@@ -88,7 +89,7 @@ def text_model(whole: Any, name: str) -> Any:
             raise _refused(whole, name, f"the text part is a {type(decoder).__name__}, not a {type(text.get_decoder()).__name__}")
         for own, real in ((text.get_decoder(), decoder), (text.get_output_embeddings(), head)):
             setattr(text, _called(text, own), real)
-    if text.base_model is text:  # Llama 4's is a part of the whole, and says so in this name
+    if text.base_model is text:  # Llama 4's prefix describes a part of the whole model
         text.base_model_prefix = _called(text, text.model)
     text.generation_config = whole.generation_config
     if (quantized := getattr(whole.config, "quantization_config", None)) is not None:
@@ -101,13 +102,13 @@ def text_model(whole: Any, name: str) -> Any:
 
 
 def _called(model: Any, part: Any) -> str:
-    """The name of a part within a model."""
+    """Returns the name of a part within a model."""
     return next(name for name, module in model.named_children() if module is part)
 
 
 def _place(whole: Any, text: Any) -> None:
-    """Gives the text model what accelerate gave the whole model: the device map, with the parts' current names, and a hook
-    around the model."""
+    """Gives the text model the device map of the whole model, with the current names of the parts. Also puts accelerate's hook
+    around the text model."""
     own = getattr(whole, "hf_device_map", None)
     if own is None or text is whole:
         return
@@ -122,7 +123,7 @@ def _place(whole: Any, text: Any) -> None:
 
 
 def _nearest(places: dict[str, Any], name: str) -> Any:
-    """The place of a part, or of the smallest part that contains it."""
+    """Returns the place of a part, or of the smallest part that contains it."""
     around = [part for part in places if part in ("", name) or name.startswith(f"{part}.")]
     return places[max(around, key=len)]
 

@@ -1,4 +1,4 @@
-"""Which rows are run for the requested rows, and the prefix that they all share."""
+"""Decides which rows are run for the requested rows, and finds the prefix that all rows share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,16 @@ class PackedRow:
     """The number of the requested row."""
     row: Row
     first: int = 0
-    """The index of the first of its choices that is in this row."""
+    """The index of the first choice in this packed row, among all choices of the requested row."""
 
 
 MicroBatch = list[PackedRow]
-"""Rows that are run at once."""
+"""A list of packed rows that are run at once."""
 
 
 def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
-    """One packed row. If the model cannot pack, or its attention window is shorter than the row, one row per choice."""
+    """Returns one packed row with all choices. If the model cannot pack choices, or its attention window is shorter than the row,
+    returns one row per choice."""
     window = model.backend.attention_window
     if model.packs and (window is None or len(row) <= window):
         return [PackedRow(number, row)]
@@ -34,7 +35,8 @@ def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
 
 
 def shared_prefix(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
-    """The tokens that all prompts begin with, if it saves time to run them separately. Each prompt keeps its last token."""
+    """Returns the tokens that all prompts begin with, or an empty tuple if it would not save time to run them separately. Each
+    prompt keeps its last token."""
     window = model.backend.attention_window
     if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
         return ()

@@ -1,10 +1,9 @@
-"""What is running on a model now: the roles of the tokens of the running pass, and the thread that may run it.
+"""Keeps track of the pass that is running on a model: the roles of its tokens, and the thread that may run it.
 
 A steering hook must know the role of each token: in front of the prompt (such as BOS), padding, part of the prompt, the
-prompt's last token, or after the prompt. For its own passes, steerlens announces the roles. For a pass that other code runs,
-the role follows from the token's column (counted from the first token in the key-value cache), from the attention mask, and
-from the end of the prompt. ``generate`` knows its prompt. Outside ``generate``, the pass that begins a text counts as the
-prompt.
+prompt's last token, or after the prompt. For its own passes, steerlens announces the roles. For a pass that other code runs, the
+role follows from the token's column, the attention mask, and the end of the prompt. Columns are counted from the first token in
+the key-value cache. In ``generate``, the prompt is known. Outside ``generate``, the pass that begins a text counts as the prompt.
 """
 
 import threading
@@ -21,8 +20,8 @@ from steerlens.errors import ModelError, PromptError, SettingsError
 from steerlens.models.roles import roles_of
 
 TWO_THREADS = (
-    "two threads are running this model at the same time, and hooks of one thread would change the results of the other. Run "
-    "a model in one thread at a time, or load the model once for each thread."
+    "two threads are running this model at the same time, and hooks of one thread would change the results of the other thread. "
+    "Run a model in one thread at a time, or load the model once for each thread."
 )
 """The error for a thread whose pass would run through another thread's hooks."""
 
@@ -33,14 +32,14 @@ class SeenPass:
 
     tokens: Int[Tensor, "batch pos"]
     mask: Tensor | None
-    """``[batch, key]``, 1 for a token and 0 for padding; ``None`` if none of this form was given."""
+    """The attention mask ``[batch, key]``: 1 for a token and 0 for padding. ``None`` if no mask of this shape was given."""
     past: int
-    """The number of tokens in the key-value cache, before those of this pass."""
+    """The number of tokens in the key-value cache, before the tokens of this pass."""
     prompt: int | None
     """The number of columns of the prompt; ``None`` if it is not known."""
     kept: int = 0
-    """The number of columns at the end that are unembedded; 0 for all. Blocks that write no keys may be run on these columns
-    alone."""
+    """The number of last columns that are unembedded; 0 means all columns. Blocks that write no keys may run on the unembedded
+    columns only."""
     lost: bool = False
     """Whether a generation continues from a cache of an unknown form, so that the columns are not known either."""
 
@@ -52,7 +51,7 @@ class Generation:
     prompt: int | None = None
     """The number of columns of the prompt; ``None`` until the first pass if it was not given."""
     first: Tensor | None = None
-    """The tokens of its first pass."""
+    """The tokens of the generation's first pass."""
 
 
 @dataclass(eq=False)
@@ -63,16 +62,16 @@ class ModelState:
     owner: int | None = None
     """The thread that holds the lock."""
     depth: int = 0
-    """How many of the owner's claims are open."""
+    """The number of ``claimed`` contexts that the owner has open."""
     steering: list[int] = field(default_factory=list)
-    """The thread of each plan that is applied now. All of them are the same thread."""
+    """The thread of each plan that is applied now. All plans are applied in the same thread."""
     announced: Tensor | None = None
     """The roles of the pass that steerlens itself runs."""
     seen: SeenPass | None = None
     read: tuple[SeenPass, object, Tensor] | None = None
     """The last result for a pass that other code runs: the pass, the input from which the roles were read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
-    """For caches that do not know their length: the number of tokens in each, and the tokens of the last pass."""
+    """The number of tokens in each cache that does not know its length, and the tokens of the last pass with this cache."""
     generations: list["Generation"] = field(default_factory=list)
     """The generations that are running, nested inside each other."""
 
@@ -93,8 +92,8 @@ def running_roles(
     """Returns the role of each token of the running pass.
 
     Args:
-        shape: batch and positions of the residual stream that a hook was given.
-        front, bos_id, pad_id: the values in the fingerprint.
+        shape: the batch size and the number of positions of the hook's residual stream.
+        front, bos_id, pad_id: the values in the model's fingerprint.
 
     Raises:
         PromptError: the pass was not run from token ids, or several tokens continue from a cache and the end of the prompt is
@@ -114,12 +113,12 @@ def running_roles(
         if seen.prompt is None and seen.past and seen.tokens.shape[1] > 1:
             raise PromptError(
                 f"{seen.tokens.shape[1]} tokens continue from a key-value cache of {seen.past} tokens: steerlens cannot know "
-                "whether they belong to the prompt or were generated. Wrap your loop in `with "
-                "steerlens.models.prompt_of(model, length):`, where length is the number of tokens in the prompt, with "
-                "padding. Or use model.generate."
+                "whether these tokens belong to the prompt or were generated. Wrap your loop in `with "
+                "steerlens.models.prompt_of(model, length):`, where length is the number of tokens in the prompt, with padding. "
+                "Or use model.generate."
             )
         key = (front, bos_id, pad_id)
-        if state.read is None or state.read[0] is not seen or state.read[1] != key:  # once a pass, not once a layer
+        if state.read is None or state.read[0] is not seen or state.read[1] != key:  # computed once per pass, not once per layer
             found = roles_of(seen.tokens, front, bos_id, pad_id, mask=seen.mask, past=seen.past, prompt=seen.prompt)
             state.read = (seen, key, found)
         roles = state.read[2]
@@ -141,8 +140,8 @@ def prompt_of(model: Any, length: int) -> Iterator[None]:
 
     Args:
         model: a ``LensModel``.
-        length: the number of tokens of the prompt, including those in front and padding. Tokens from this column on count as
-            generated.
+        length: the number of tokens of the prompt, including padding and the tokens in front such as BOS. Tokens from this column
+            on count as generated.
 
     Raises:
         SettingsError: the length is below 1.
@@ -163,10 +162,10 @@ def claimed(state: ModelState, is_training: Callable[[], bool]) -> Iterator[None
 
     Args:
         state: the state of the model.
-        is_training: returns whether a part of the model is in training mode. It is called once for nested claims.
+        is_training: returns whether a part of the model is in training mode. For nested claims, it is called only once.
 
     Raises:
-        SettingsError: a plan is applied in another thread, so that it would steer these passes.
+        SettingsError: a plan is applied in another thread, and would steer these passes.
         ModelError: the model is in training mode, in which dropout makes its results random.
     """
     refuse_another_thread(state)
@@ -187,10 +186,10 @@ def claimed(state: ModelState, is_training: Callable[[], bool]) -> Iterator[None
 
 @contextmanager
 def steered_here(state: ModelState, is_training: Callable[[], bool]) -> Iterator[None]:
-    """Keeps other threads from running the model while a plan is applied in this one.
+    """Keeps other threads from running the model while a plan is applied in this thread.
 
     Args:
-        state, is_training: as for ``claimed``.
+        state, is_training: see ``claimed``.
 
     Raises:
         SettingsError: a plan is applied in another thread.
@@ -212,13 +211,13 @@ def refuse_another_thread(state: ModelState) -> None:
     """
     if state.steering and state.steering[-1] != threading.get_ident():
         raise SettingsError(
-            "a plan is applied to this model in another thread, which would steer this pass too. Apply plans and run the model "
-            "in one thread, or load the model once for each thread."
+            "a plan is applied to this model in another thread, and this plan would steer this pass too. Apply plans and run the "
+            "model in one thread, or load the model once for each thread."
         )
 
 
 def of_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook that refuses the passes of other threads, for which it was not installed.
+    """Returns a hook that refuses the passes of other threads. The hook was installed for the current thread only.
 
     Raises:
         SettingsError: raised by the hook in a pass of another thread.

@@ -1,4 +1,4 @@
-"""Where a model is: the device that receives its tokens, the devices that run its blocks, and the size of their memory."""
+"""Finds where a model is: the device that receives its tokens, the devices that run its blocks, and the size of their memory."""
 
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,8 @@ class ModelPlaces:
 
     @property
     def device(self) -> torch.device:
-        """The device of the weights. If they are on several devices, the device of the embedding, which receives the tokens."""
+        """The device of the weights. For weights on several devices, this is the device of the embedding, which receives the
+        tokens."""
         own: torch.device | None = getattr(self.backend, "device", None)
         return next(iter(self.backend.parameters())).device if own is None else own
 
@@ -32,7 +33,7 @@ class ModelPlaces:
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
-        """The devices that the model runs on, each once: those of the embedding, the blocks and the unembedding."""
+        """The devices of the embedding, the blocks and the unembedding. Each device is listed once."""
         own: tuple[torch.device, ...] | None = getattr(self.backend, "devices", None)
         return tuple(dict.fromkeys((self.device, *self.block_devices))) if own is None else own
 
@@ -53,8 +54,9 @@ class ModelPlaces:
     def token_budget(self) -> int:
         """The number of tokens in a batch, including padding.
 
-        On a CPU it is a constant. On a GPU it follows from the memory, which is measured once for this kind of model and stored
-        in the cache folder; with several GPUs, the smallest number counts. It is halved if a batch does not fit after all.
+        On a CPU, the number is constant. On a GPU, the number follows from the memory per token, which is measured once for this
+        kind of model and stored in the cache folder. With several GPUs, the smallest number counts. The number is halved if a
+        batch does not fit into the memory.
         """
         model: Any = self
         return min(token_budget(model, memory_of(device)) for device in self.devices)

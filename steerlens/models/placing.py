@@ -1,4 +1,4 @@
-"""The placement of a model's weights: on several devices, and in the CPU's memory or on disk if these are full."""
+"""Places a model's weights on several devices, and in the CPU's memory or on disk if the devices are full."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.models.devices import choose_device
 
 DIRECTIVES = ("auto", "balanced", "balanced_low_0", "sequential")
-"""The methods with which accelerate can choose a map itself."""
+"""The methods with which accelerate can choose a device map itself."""
 OFFLOADED = ("cpu", "disk")
 """Places where weights may be kept until a block on another device needs them. Without a GPU, the model runs on the CPU
 itself."""
 
 DeviceMap = str | Mapping[str, str | int]
-"""One of ``DIRECTIVES``, or the place of each part of the model, by the part's name in Hugging Face's model."""
+"""A device map: one of ``DIRECTIVES``, or the place of each part of the model, by the part's name in Hugging Face's model."""
 MaxMemory = Mapping[str | int, str | int]
-"""A number of bytes, or a text such as ``20GiB``, by a GPU's number or ``cpu``."""
+"""The most memory to use on each device: a number of bytes, or a text such as ``20GiB``. The keys are GPU numbers or ``cpu``."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Placing:
     """A checked device map in the form that accelerate takes."""
 
     device_map: str | dict[str, str | int]
-    """One of ``DIRECTIVES``, or the place of each part. A CUDA GPU is given by its number."""
+    """The device map: one of ``DIRECTIVES``, or the place of each part. A CUDA GPU is given by its number."""
     max_memory: dict[str | int, str | int] | None = None
     """The most memory to use on each device when the map is chosen; ``None`` allows all free memory."""
     offload_folder: str | None = None
@@ -36,7 +36,7 @@ class Placing:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments for Hugging Face's ``from_pretrained``. They are copies, since it changes them."""
+        """The arguments for Hugging Face's ``from_pretrained``, copied because ``from_pretrained`` changes its arguments."""
         own = {"device_map": _copied(self.device_map), "max_memory": _copied(self.max_memory)}
         return {**own, "offload_folder": self.offload_folder} if self.offload_folder else own
 
@@ -57,7 +57,7 @@ def placing_of(
 
     Args:
         device: the one requested device; it cannot be combined with a map.
-        device_map, max_memory, offload_folder: as for ``load``.
+        device_map, max_memory, offload_folder: see ``load``.
 
     Raises:
         SettingsError: settings conflict, a size is not valid, or this machine does not have a device.
@@ -93,15 +93,15 @@ def placing_of(
 
 
 def _checked_map(device_map: Mapping[str, str | int]) -> dict[str, str | int]:
-    """The map, after a check that this machine has its devices."""
+    """Returns the map after a check that this machine has every device in it."""
     if not device_map:
         raise SettingsError("an empty device_map was given: expected the place of each part, or 'auto'.")
     return {name: _checked_place(name, place) for name, place in device_map.items()}
 
 
 def _checked_place(name: str, place: Any) -> str | int:
-    """A place in PyTorch's own form, since accelerate treats ``cuda`` and ``cuda:0`` as two devices. A CUDA GPU is given by its
-    number: among devices given by name, accelerate takes the first in an order that differs from process to process."""
+    """Returns a place in PyTorch's own form, because accelerate treats ``cuda`` and ``cuda:0`` as two devices. A CUDA GPU is
+    given by its number. If devices were given by name, accelerate would order them differently in each process."""
     if place in OFFLOADED:
         return str(place)
     if str(place) == "meta":
@@ -113,7 +113,7 @@ def _checked_place(name: str, place: Any) -> str | int:
 
 
 def _checked_memory(max_memory: MaxMemory) -> dict[str | int, str | int]:
-    """The sizes, after a check that they can be read."""
+    """Returns the sizes after a check that each size can be read."""
     from accelerate.utils import convert_file_size_to_int
 
     for place, size in max_memory.items():

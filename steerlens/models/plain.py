@@ -1,6 +1,7 @@
-"""Log probabilities and derivatives computed in the plain way: whole passes, one row for each choice, no cached parts.
+"""Computes log probabilities and derivatives in the plain way: full passes, one row for each choice, no cached parts.
 
-This works for every architecture. It is used if a faster way does not work, and faster ways are compared with it.
+The plain way works for every architecture. The plain way is used if a faster way does not work, and to check the results of
+faster ways.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,20 +22,21 @@ from steerlens.models.targets import Sums, TargetPositions
 Choice = tuple[int, int]
 """The number of a row, and the number of one of its choices."""
 Steered = Callable[[Int[Tensor, "row pos"]], Bool[Tensor, "row pos"]]
-"""A function that returns which tokens would be steered, given the tokens' roles (``roles.py``)."""
+"""A function from the roles of tokens (``roles.py``) to a mask of the tokens that would be steered."""
 
 
 def plain_sums(
     model: LensModel, rows: Sequence[Row], choices: Sequence[Choice], plan: Plan | None, batch_size: int | None
 ) -> dict[Choice, float]:
-    """The summed log probability of each of the choices, with a plan or unsteered.
+    """Returns the summed log probability of each of the choices, with a plan or unsteered.
 
     Args:
         model: the model.
         rows: prompts with their choices.
         choices: the choices that are scored.
         plan: the plan that steers the passes; ``None`` for no plan.
-        batch_size: the number of rows at once, padded on the right. 1 means no padding; ``None`` chooses it for the device.
+        batch_size: the number of rows at once, padded on the right. 1 means no padding; ``None`` chooses the number for the
+            device.
     """
     alone = [_alone(rows[number], at) for number, at in choices]
     unembedding, found = model.backend.unembedding(), {}
@@ -49,7 +51,7 @@ def plain_sums(
 def plain_answers(
     model: LensModel, rows: Sequence[Row], part: Sequence[PackedRow], plan: Plan | None, batch_size: int | None
 ) -> Sums:
-    """The summed log probabilities of the choices of each row in a micro-batch."""
+    """Returns the summed log probabilities of the choices of each row in a micro-batch."""
     choices = [(packed.number, packed.first + at) for packed in part for at in range(len(packed.row.choices))]
     found = plain_sums(model, rows, choices, plan, batch_size)
     return [[found[packed.number, packed.first + at] for at in range(len(packed.row.choices))] for packed in part]
@@ -63,7 +65,8 @@ def plain_gradients(
     steered: Steered,
     batch_size: int | None,
 ) -> Float[Tensor, "layer row d_model"]:
-    """Derivative of each row's weighted sum of log probabilities with respect to a vector added after each layer.
+    """Returns the derivative of each row's weighted sum of log probabilities with respect to a vector that is added after each
+    layer.
 
     Args:
         model: the model.
@@ -71,7 +74,7 @@ def plain_gradients(
         weights: the weights of each row's choices.
         layers: block indices, ascending.
         steered: the tokens to which the vector would be added.
-        batch_size: as for ``plain_sums``.
+        batch_size: see ``plain_sums``.
     """
     packed = [PackedRow(n, _alone(row, at), at) for n, row in enumerate(rows) for at in range(len(row.choices))]
     out = torch.zeros(len(layers), len(rows), model.d_model)
@@ -89,7 +92,7 @@ def plain_gradients(
 def choice_weights(
     part: Sequence[PackedRow], weights: Sequence[Sequence[float]] | Mapping[int, Sequence[float]]
 ) -> Float[Tensor, " choice"]:
-    """The weights of the choices of a micro-batch, one row after another.
+    """Returns the weights of the choices of a micro-batch, one row after another.
 
     Args:
         part: the micro-batch.
@@ -105,7 +108,8 @@ def add_by_row(
     layers: Sequence[int],
     steered: Float[Tensor, "line pos"],
 ) -> None:
-    """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to those of the requested rows."""
+    """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to the derivatives of the requested
+    rows."""
     numbers = torch.tensor([packed.number for packed in part])
     for at, layer in enumerate(layers):
         own = found[layer].float()

@@ -1,4 +1,4 @@
-"""The interface of a steering plan that the engine needs, so that it does not depend on the class."""
+"""Defines the part of a steering plan that the engine needs, so that the engine does not depend on the class ``SteeringPlan``."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from steerlens.models.hooks import Hook
 
 @runtime_checkable
 class Plan(Protocol):
-    """Edits of the residual stream. ``SteeringPlan`` is one."""
+    """The interface of edits of the residual stream. ``SteeringPlan`` is one implementation."""
 
     @property
     def layers(self) -> Sequence[int]:
@@ -24,7 +24,7 @@ class Plan(Protocol):
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream after block ``layer`` as the edits change it. This is a pure function."""
+        """Returns the residual stream after block ``layer`` as the edits change it. The method is a pure function."""
 
     def hooks(self, model: Any) -> list[Hook]:
         """Returns the same edits as hooks, which find out the roles of the running pass's tokens themselves."""
@@ -33,5 +33,5 @@ class Plan(Protocol):
         """Refuses a model for which the edits were not made.
 
         Raises:
-            FingerprintError: the models differ; the error says how.
+            FingerprintError: ``model`` is not the model of the edits. The error lists the differences.
         """

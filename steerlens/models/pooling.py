@@ -1,4 +1,4 @@
-"""The position that is read in a prompt's residuals: its last token, the mean over its tokens, or any one token."""
+"""Reads one position in a prompt's residuals: the last token, the mean over the prompt's tokens, or any one token."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,12 +18,12 @@ Positions = str | int
 
 
 def described(positions: Positions) -> str:
-    """The position in words: ``last``, ``mean`` or ``token N``."""
+    """Returns the position in words: ``last``, ``mean`` or ``token N``."""
     return positions if isinstance(positions, str) else f"token {positions}"
 
 
 def tokens_read(row: Row, prompt: Prompt, positions: Positions) -> list[int]:
-    """The indices of the tokens in a row that are read: one token, or all of the prompt's own tokens for ``mean``.
+    """Returns the indices of the tokens in a row that are read: one token, or all of the prompt's own tokens for ``mean``.
 
     Raises:
         PromptError: the prompt does not have the token, or ``positions`` has no valid value.
@@ -37,15 +37,16 @@ def tokens_read(row: Row, prompt: Prompt, positions: Positions) -> list[int]:
     else:
         raise PromptError(f"positions {positions!r} given: expected 'last', 'mean' or the index of a token.")
     if not 0 <= index < len(row):
-        raise PromptError(f"token {positions} asked for, but prompt {prompt.text!r} has {len(row)} tokens, 0 to {len(row) - 1}.")
+        raise PromptError(f"token {positions} given: prompt {prompt.text!r} has only the tokens 0 to {len(row) - 1}.")
     return [index]
 
 
 def reader(tokens: Sequence[Sequence[int]], batch: TokenBatch) -> Callable[[Tensor], Tensor]:
-    """A function from a residual stream ``[batch, pos, d_model]`` to its values at the tokens, in float32 ``[batch, d_model]``.
+    """Returns a function from a residual stream ``[batch, pos, d_model]`` to its values at the tokens, in float32 ``[batch,
+    d_model]``.
 
     Args:
-        tokens: the tokens that are read in each row of the batch. Of several tokens the mean is taken.
+        tokens: the tokens that are read in each row of the batch. With several tokens in a row, their mean is read.
         batch: the padded rows.
     """
     device = batch.tokens.device
@@ -61,12 +62,12 @@ def reader(tokens: Sequence[Sequence[int]], batch: TokenBatch) -> Callable[[Tens
 def _at(
     residual: Float[Tensor, "batch pos d_model"], rows: Int[Tensor, " batch"], columns: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch d_model"]:
-    """One token of each row."""
+    """Returns the residual at one token of each row."""
     return residual[rows.to(residual.device), columns.to(residual.device)].float()
 
 
 def _mean(residual: Float[Tensor, "batch pos d_model"], weights: Float[Tensor, "batch pos"]) -> Float[Tensor, "batch d_model"]:
-    """The weighted sum over each row's tokens."""
+    """Returns the weighted sum of the residuals over each row's tokens."""
     weights = weights.to(residual.device)
     # where() keeps padding out of the sum even if it is not finite
     kept = torch.where(weights[..., None] != 0, residual.float(), 0.0)

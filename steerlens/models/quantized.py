@@ -1,4 +1,4 @@
-"""Checkpoints with quantized weights: the method, the number of bits, and whether the method's package is installed."""
+"""Finds how the weights of a checkpoint are quantized, and whether the packages for the method are installed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,8 +15,8 @@ _PACKAGES = {
     "awq": {"gptqmodel": "gptqmodel"},
     "compressed-tensors": {"compressed_tensors": "compressed-tensors"},
 }
-"""For each method, by its name in Transformers: the modules that Transformers 5 imports for it, and the packages that pip
-installs."""
+"""The modules that Transformers 5 imports for each quantization method, and the packages that pip installs for it. The keys are
+the names of the methods in Transformers."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Quantization:
     kind: str = ""
     """The kind of number if the method has several, such as ``nf4``."""
     dtype: str | None = None
-    """The number type that the checkpoint computes in; ``None`` if it does not say."""
+    """The number type that the checkpoint computes in; ``None`` if the checkpoint does not say."""
 
     def __str__(self) -> str:
         words = (self.method, "" if self.bits is None else f"{self.bits} bit", f"({self.kind})" if self.kind else "")
@@ -41,11 +41,11 @@ class Quantization:
 
         Args:
             name: the user's name for the model.
-            adapter: the adapter that is to be merged into it; ``None`` for none.
+            adapter: the adapter that is to be merged into the model; ``None`` if there is none.
 
         Raises:
-            ModelError: packages are missing (the error names them), or there is an adapter, which could be merged into
-                quantized weights only with rounding.
+            ModelError: packages are missing (the error names them), or there is an adapter. Merging an adapter into quantized
+                weights would round its effect.
         """
         if adapter is not None:
             raise ModelError(
@@ -56,7 +56,7 @@ class Quantization:
         absent = [package for module, package in _PACKAGES.get(self.method, {}).items() if find_spec(module) is None]
         if absent:
             raise ModelError(
-                f"the weights of {name} are quantized by {self}. Reading them needs the "
+                f"the weights of {name} are quantized by {self}. Reading these weights needs the "
                 f"package{'s' if len(absent) > 1 else ''} {' and '.join(absent)}, which {'are' if len(absent) > 1 else 'is'} "
                 f"not installed. Install with: pip install {' '.join(absent)}. Or load the original checkpoint, which is not "
                 "quantized."
@@ -89,8 +89,8 @@ def quantization_of(config: Any) -> Quantization | None:
 
 
 def checkpoint_quantization(source: str, revision: str | None, trust_remote_code: bool) -> Quantization | None:
-    """Returns how a checkpoint is quantized. A checkpoint that cannot be read counts as not quantized; loading it then says
-    why.
+    """Returns how a checkpoint is quantized. A checkpoint that cannot be read counts as not quantized. Loading this checkpoint
+    then raises an error.
 
     Args:
         source: a folder, or an id on the hub.
@@ -107,7 +107,7 @@ def checkpoint_quantization(source: str, revision: str | None, trust_remote_code
 
 
 def _weights_of(group: Any) -> tuple[Any, str]:
-    """The number of bits and the kind of the weights of a compressed-tensors group."""
+    """Returns the number of bits and the kind of the weights of a compressed-tensors group."""
     weights = group.get("weights") if isinstance(group, Mapping) else getattr(group, "weights", None)
     own = weights if isinstance(weights, Mapping) else vars(weights) if hasattr(weights, "__dict__") else {}
     kind = own.get("type", "")

@@ -1,5 +1,5 @@
-"""Reads Hugging Face's own model if TransformerLens cannot load it: with an adapter, with images, with a device map, or
-quantized."""
+"""Reads Hugging Face's own model if TransformerLens cannot load it itself: a model with an adapter, image inputs, a device map or
+quantized weights."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,8 +21,8 @@ from steerlens.scratch import remove_abandoned, scratch_folder
 TRIED = (1, 2, 3)
 """The token ids with which a model is tested."""
 _ALIKE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest relative difference, from rounding, between the logits before and after a model is wrapped. In half precision it
-is 0.05."""
+"""The largest relative difference, from rounding, between the logits before and after a model is wrapped. In half precision, the
+largest difference is 0.05."""
 
 
 def hugging_face(source: str, name: str, adapter: str | None, placing: Placing | None, **settings: Any) -> Any:
@@ -31,7 +31,7 @@ def hugging_face(source: str, name: str, adapter: str | None, placing: Placing |
     Args:
         source: a folder, or an id on the hub.
         name: the user's name for the model, for errors.
-        adapter: an adapter that is merged into its weights; ``None`` for none.
+        adapter: an adapter that is merged into the model's weights; ``None`` if there is none.
         placing: the device map, which quantized weights need too; ``None`` for a model that is moved as a whole.
         settings: arguments of ``from_pretrained``: ``dtype``, ``revision``, ``trust_remote_code``.
 
@@ -52,8 +52,8 @@ def hugging_face(source: str, name: str, adapter: str | None, placing: Placing |
 
 @contextmanager
 def _own_folder(parent: Path) -> Iterator[str]:
-    """A new folder inside the given one. The weights of two models have the same names, so that in one folder both models would
-    read the last ones."""
+    """Makes a new folder inside ``parent``. The weights of two models have the same names, so in one folder they would overwrite
+    each other."""
     parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(parent, "weights")
     with scratch_folder(parent, "weights") as (folder, _):
@@ -61,7 +61,7 @@ def _own_folder(parent: Path) -> Iterator[str]:
 
 
 def _placed(source: str, name: str, adapter: str | None, images: bool, placing: Placing | None, **settings: Any) -> Any:
-    """The placed model, or an error that says in words what is wrong with its map."""
+    """Returns the placed model. If the device map is wrong, the error says what is wrong."""
     try:
         return _read(source, name, adapter, images, **settings)
     except ImportError as error:
@@ -75,7 +75,7 @@ def _placed(source: str, name: str, adapter: str | None, images: bool, placing: 
         if "offload_folder" in str(error):
             raise ModelError(
                 f"some weights of {name} are to be kept on disk, but the checkpoint stores these weights in another form than "
-                "the model uses: expected a folder with enough free space to write them. Give this folder as "
+                "the model uses: expected a folder with enough free space to write these weights. Give this folder as "
                 "offload_folder=..."
             ) from error
         raise ModelError(
@@ -97,7 +97,7 @@ def _read(source: str, name: str, adapter: str | None, images: bool, **settings:
 
 
 def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any) -> Any:
-    """The Hugging Face model with an adapter's weights added to its own."""
+    """Returns the Hugging Face model with an adapter's weights added to the model's own weights."""
     from transformers import AutoModelForCausalLM
 
     try:
@@ -111,7 +111,7 @@ def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any)
         return text_model(merged(whole, folder), name) if is_for_whole(folder) else merged(text_model(whole, name), folder)
     except SteerlensError:
         raise
-    except Exception as error:  # peft, hub and safetensors each raise their own
+    except Exception as error:  # peft, the hub and safetensors raise errors of many types
         raise ModelError(
             f"adapter {adapter} cannot be merged into {name} ({reason(error)}). Expected a PEFT adapter that was made for this "
             "model (adapter_config.json and adapter_model.safetensors), of a kind that can be merged, such as LoRA."
@@ -141,8 +141,8 @@ def _check_is_here(base: Any, name: str, adapter: str) -> None:
 def unmapped(model: Any) -> Iterator[None]:
     """Hides the device map of a model that accelerate has placed while TransformerLens wraps it.
 
-    TransformerLens 4.3 refuses a map of GPUs and the CPU, since it was never tested there. Whether the wrapped model is right
-    is tested afterwards (``check_same``).
+    TransformerLens 4.3 refuses a map of GPUs and the CPU, because TransformerLens was never tested with such a map. Later,
+    ``check_same`` tests whether the wrapped model is correct.
 
     Args:
         model: Hugging Face's model; ``None`` for a model that TransformerLens reads.
@@ -170,16 +170,16 @@ def logits_alone(model: Any) -> Float[Tensor, "pos d_vocab"]:
 def check_same(
     name: str, found: Float[Tensor, "pos d_vocab"], expected: Float[Tensor, "pos d_vocab"], number: torch.dtype
 ) -> None:
-    """Checks that a placed or quantized model gives the same logits in TransformerLens as alone.
+    """Checks that a placed or quantized model gives the same logits in TransformerLens as in Transformers alone.
 
     Args:
         name: the user's name for the model.
-        found: its logits for ``TRIED`` in TransformerLens.
+        found: the model's logits for ``TRIED`` in TransformerLens.
         expected: the result of ``logits_alone``.
-        number: the number type that it computes in.
+        number: the number type that the model computes in.
 
     Raises:
-        ModelError: they differ by more than rounding.
+        ModelError: the logits differ by more than rounding.
     """
     difference = (found.float().cpu() - expected).norm() / expected.norm()
     if not difference <= _ALIKE.get(number, 0.05):

@@ -1,4 +1,4 @@
-"""Passes over micro-batches that continue from cached ones. Blocks below a plan's first layer run once for all plans. The
+"""Runs passes over micro-batches that continue from cached passes. Blocks below a plan's first layer run once for all plans. The
 tokens before a prompt's last token run once if no plan steers them. A prefix that all rows share runs once for all batches."""
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class ResumedPasses:
 
     model: LensModel
     prefix: tuple[int, ...]
-    """The tokens that all rows begin with. They run separately, and the rows of batches do not contain them."""
+    """The tokens that all rows begin with. The shared prefix runs separately, and the rows of batches do not contain it."""
     memory: int
     """The number of bytes that may be kept for a batch."""
     kept: Computed
@@ -32,8 +32,8 @@ class ResumedPasses:
     def cached_passes(
         self, batch: TokenBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[CachedPass, list[int]]]:
-        """Yields cached passes of a batch, each with as many layers as fit the memory, and the plans whose first layer is one
-        of these."""
+        """Yields cached passes of a batch, each with as many layers as fit into the memory. Each pass comes with the plans whose
+        first layer is in the pass."""
         start = batch.last if onward else 0
         word = self._word(len(batch.rows))
         keys = 2 * start * word * self.model.n_layers
@@ -47,7 +47,7 @@ class ResumedPasses:
             )
 
     def stacks(self, cached: CachedPass, plans: Sequence[Plan], some: Sequence[int]) -> Iterator[list[int]]:
-        """Yields groups of plans, ordered by their first layer. A group has as many plans as keep the device busy."""
+        """Yields groups of plans, ordered by their first layer. A group has enough plans to keep the device busy."""
         rows, columns, _ = cached.final.shape
         seen = 4 * self._word(rows) * (cached.batch.tokens.shape[1] + len(self.prefix))  # keys and values of a block, twice
         size = max(1, min(self.model.token_budget // (rows * columns), self.memory // seen))
@@ -55,14 +55,15 @@ class ResumedPasses:
         yield from (ordered[at : at + size] for at in range(0, len(ordered), size))
 
     def _word(self, rows: int) -> int:
-        """The number of bytes of the residuals of all rows at one token."""
+        """Returns the number of bytes of the residuals of all rows at one token."""
         return rows * self.model.d_model * self.model.dtype.itemsize
 
     @torch.no_grad()
     def steered(self, cached: CachedPass, plans: Sequence[Plan]) -> Float[Tensor, "row pos d_model"]:
-        """The final residuals of the batch under each plan, one plan after another. Plans with a lower first layer come first.
+        """Returns the final residuals of the batch under each plan, one plan after another. Plans with a lower first layer come
+        first.
 
-        The plans run through the blocks together, and each joins at its first layer.
+        The plans run through the blocks together. Each plan joins at its first layer.
         """
         edited = [plan for plan in plans if plan.layers]
         unsteered = cached.final.repeat(len(plans) - len(edited), 1, 1)
@@ -102,7 +103,8 @@ class ResumedPasses:
         return self.model.backend.cached_pass(self._prefix_batch(), self.model.layers())
 
     def _steered_prefix(self, plans: Sequence[Plan]) -> KeyValues:
-        """Keys and values of the prefix. Each block has one row for each plan that begins below it."""
+        """Returns the keys and values of the prefix under the plans. Each block has one row for each plan that begins below the
+        block."""
         cached = self._prefix_pass
         entering, hooks = _entering(plans, cached)
         with self.model.backend.hooked(hooks):
@@ -111,16 +113,16 @@ class ResumedPasses:
 
 
 def _entering(plans: Sequence[Plan], cached: CachedPass) -> tuple[dict[int, Tensor], list[Hook]]:
-    """The residuals after the plans' first layers as each plan changes them, and hooks for the plans' other layers.
+    """Returns the residuals after each plan's first layer, changed by that plan, and hooks for the plans' other layers.
 
     Args:
         plans: the plans in the order of their first layers, lowest first.
-        cached: a pass with the residuals after these layers.
+        cached: a pass with the residuals after the first layers of the plans.
     """
     roles = cached.batch.roles[:, cached.start :]
 
     def edit(stacked: Tensor, hook: object, layer: int) -> Tensor:  # noqa: ARG001 (TransformerLens passes the hook point)
-        parts, own = torch.split(stacked, len(roles)), roles.to(stacked.device)  # of the plans that begin below
+        parts, own = torch.split(stacked, len(roles)), roles.to(stacked.device)  # the rows of the plans that begin below
         return torch.cat([plan.edit(layer, part, own) for plan, part in zip(plans, parts, strict=False)])
 
     entering = {}
@@ -133,12 +135,12 @@ def _entering(plans: Sequence[Plan], cached: CachedPass) -> tuple[dict[int, Tens
 
 
 def sides_of(plans: Sequence[Plan]) -> tuple[bool, bool, bool]:
-    """The properties of a sweep that change how it is computed: whether plans begin at several layers, whether several begin at
-    one layer, and whether a plan has several layers."""
+    """Returns the properties of a sweep that change how it is computed: whether plans begin at several layers, whether several
+    plans begin at one layer, and whether a plan has several layers."""
     firsts = [first_layer(plan) for plan in plans]
     return len(set(firsts)) > 1, len(set(firsts)) < len(firsts), any(len(plan.layers) > 1 for plan in plans)
 
 
 def first_layer(plan: Plan) -> int:
-    """The lowest layer that a plan edits; -1 if it edits none."""
+    """Returns the lowest layer that a plan edits; -1 if it edits none."""
     return plan.layers[0] if plan.layers else -1

@@ -1,4 +1,4 @@
-"""The role of each token in a forward pass, so that a hook knows which tokens to change."""
+"""Finds the role of each token in a forward pass, so that a hook knows which tokens to change."""
 
 import torch
 from jaxtyping import Int
@@ -7,8 +7,8 @@ from torch import Tensor
 from steerlens.models.tokens import front_length
 
 PAD, FRONT, PROMPT, LAST, GENERATED = range(5)
-"""The role of a token: padding; in front of the prompt, such as BOS; in the prompt; the prompt's last token; after the prompt
-(generated, or part of a choice that is scored)."""
+"""The five roles of a token: padding, in front of the prompt (such as BOS), in the prompt, the prompt's last token, and after the
+prompt. Generated tokens and tokens of a scored choice are after the prompt."""
 
 
 def roles_of(
@@ -21,20 +21,20 @@ def roles_of(
     past: int = 0,
     prompt: int | None = None,
 ) -> Int[Tensor, "batch pos"]:
-    """Roles of a pass's tokens, by their columns.
+    """Returns the roles of the tokens of a pass, from the tokens' columns.
 
     Args:
         front: the tokens that the tokenizer puts before a text.
-        bos_id: the declared BOS. It also counts as in front if another program put it there.
-        pad_id: the padding token. Without a mask, a run of it at either end of a row counts as padding.
-        mask: 1 for a token and 0 for padding, for the cached tokens and these.
-        past: the number of tokens in the key-value cache, before these.
+        bos_id: the declared BOS. A BOS that another program put in front counts as in front too.
+        pad_id: the padding token. Without a mask, a run of padding tokens at either end of a row counts as padding.
+        mask: 1 for a token and 0 for padding, for the cached tokens and the tokens of this pass.
+        past: the number of tokens in the key-value cache, before the tokens of this pass.
         prompt: the number of columns of the prompt, counted from the first cached token. With ``None``, the pass that begins a
-            text is the prompt, and tokens that continue from a cache are generated.
+            text counts as the prompt, and tokens that continue from a cache count as generated.
     """
     length = tokens.shape[1]
     end = prompt if prompt is not None else past if past else length
-    if mask is not None and past >= end:  # on the device, which need not wait for it: so is every token of a text but the first
+    if mask is not None and past >= end:  # every token is generated or padding; this stays on the device
         return torch.where(mask[:, past : past + length].to(tokens.device) != 0, GENERATED, PAD)
     rows = []
     for line, ids in enumerate(tokens.tolist()):
@@ -46,7 +46,7 @@ def roles_of(
 def _row(ids: list[int], real: list[bool], front: tuple[int, ...], bos_id: int | None, past: int, end: int) -> list[int]:
     roles = [(PROMPT if past + at < end else GENERATED) if real[at] else PAD for at in range(len(ids))]
     inside = [at for at in range(len(ids)) if roles[at] == PROMPT]
-    if inside and past + len(ids) >= end:  # the prompt's end is among these tokens
+    if inside and past + len(ids) >= end:  # the prompt ends in this pass
         roles[inside[-1]] = LAST
     if inside and not past:
         for at in inside[: front_length([ids[at] for at in inside], front, bos_id)]:
@@ -55,8 +55,8 @@ def _row(ids: list[int], real: list[bool], front: tuple[int, ...], bos_id: int |
 
 
 def _real(ids: list[int], front: tuple[int, ...], bos_id: int | None, pad_id: int | None) -> list[bool]:
-    """Which tokens are not padding, if there is no mask. In models with one token for BOS, EOS and padding, the padding token
-    may also be the token in front of the text. Then the last token of the leading run is in front of the text."""
+    """Returns which tokens are not padding, for a pass without a mask. If the padding token is also BOS, the last padding token
+    before a text counts as BOS, and not as padding."""
     start, stop = 0, len(ids)
     while start < stop and ids[start] == pad_id:
         start += 1

@@ -1,4 +1,4 @@
-"""How the next token is chosen: the settings of sampling, and reproducible random numbers."""
+"""Prepares how the next token is chosen: the settings of sampling, and reproducible random numbers."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ def sampling_settings(
         temperature: the number by which the logits are divided.
         n: the number of texts for each prompt.
         stops: the texts at which a text ends.
-        settings: Hugging Face's settings that were given under its own names.
+        settings: settings that were given under Hugging Face's own names.
 
     Raises:
         SettingsError: a setting is out of its range, was given twice, or needs ``sample``.
@@ -30,12 +30,12 @@ def sampling_settings(
     for name, (own, is_given) in twice.items():
         if is_given and name in settings:
             raise SettingsError(
-                f"{own} and {name}={settings[name]!r} given: expected only one of them, because both set the same thing. "
+                f"{own} and {name}={settings[name]!r} given: expected only one of them, because both set the same value. "
                 f"Remove {name}."
             )
     draws, count = bool(settings.get("do_sample", sample)), whole_number(settings.get("num_return_sequences", n))
     if count is None or count < 1:
-        raise SettingsError(f"n={n!r} texts for each prompt asked for: expected a whole number of at least 1.")
+        raise SettingsError(f"n={n!r} texts for each prompt given: expected a whole number of at least 1.")
     if not math.isfinite(temperature) or temperature <= 0:
         raise SettingsError(
             f"temperature {temperature} given: expected a finite number above 0. For greedy texts, remove this argument."
@@ -57,7 +57,7 @@ def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     """Makes random draws inside the context depend on a seed, and leaves the state of PyTorch's random numbers unchanged.
 
     Args:
-        seed: the seed of the random numbers; with ``None`` they continue from their current state.
+        seed: the seed of the random numbers; with ``None``, the random numbers continue from their current state.
         device: the device on which the draws are made, a CPU or a CUDA GPU.
     """
     if seed is None:

@@ -1,6 +1,6 @@
-"""The shape of a model in its configuration, checked before anything of that shape is created.
+"""Checks the shape of a model in its configuration, before a model of this shape is created.
 
-Transformers creates the whole model before it notices that the weights have another shape. A wrong number in a small file could
+Transformers creates the full model before it notices that the weights have another shape. A wrong number in a small file could
 therefore use all memory, or take hours.
 """
 
@@ -16,13 +16,13 @@ _OTHERS = (
 """The names, in Hugging Face's configurations and in GGUF metadata, of the number of blocks, the width, and other dimensions of
 weights."""
 _MOST = 2_000
-"""A number of blocks that no model has."""
+"""The largest number of blocks that is accepted. No known model has so many blocks."""
 _WEIGHTS = 8
-"""The largest number of weights per byte, for any quantization."""
+"""The largest number of weights that one byte can contain, for any quantization."""
 
 
 def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
-    """Refuses a shape whose weights a file of this size cannot contain, or with more blocks than any model has.
+    """Refuses a shape with more weights than a file of ``size`` bytes can contain, or with more blocks than any model has.
 
     Args:
         settings: a configuration, or a part of one, by name.

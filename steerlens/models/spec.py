@@ -1,4 +1,4 @@
-"""How a model was loaded, so that another process can load it again."""
+"""Describes how a model was loaded, so that another process can load the model again."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadSpec:
-    """The arguments of ``load``, as plain values that can be sent to another process. They contain no weights."""
+    """The arguments of ``load`` as plain values, without weights, which can be sent to another process."""
 
     name: str
     """The name of an embedded model, a model id of the hub, or the path of a folder or GGUF file."""
@@ -64,13 +64,13 @@ def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
     Args:
         spec: how the model was loaded; ``None`` for a model that was made from a live one.
         name: the model's name.
-        changed: whether its weights have changed since it was loaded.
+        changed: whether the model's weights have changed since the model was loaded.
 
     Raises:
         ModelError: the model was made from a live bridge or backend, or its weights were changed.
     """
     way_out = (
-        "Save the model with save_pretrained of Hugging Face, and load that folder with steerlens.load. Instead of a "
+        "Save the model with save_pretrained of Hugging Face, and load that folder with steerlens.load. If the model is a "
         "HookedTransformer, load the checkpoint that it was made from."
     )
     if spec is None:

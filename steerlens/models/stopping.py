@@ -1,4 +1,4 @@
-"""Texts that end a generated text early."""
+"""Ends generated texts early, at texts that are called stops."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -12,30 +12,30 @@ from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 _MORE = 32
-"""The number of tokens that are checked in addition to those that a stop may need. Several tokens may have been accepted at
-once, and special tokens have no text."""
+"""The number of extra tokens that are checked for a stop. Extra tokens are needed because several tokens may be accepted at once,
+and special tokens have no text."""
 
 
 def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
-    """Returns the texts at which a text ends, checked.
+    """Checks the texts at which a generated text ends, and returns them as a tuple.
 
     Args:
         stop: one text or several; ``()`` for none.
 
     Raises:
-        SettingsError: a text is empty, or something is not a text.
+        SettingsError: a stop is empty, or is not a text.
     """
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     wrong = [each for each in stops if not isinstance(each, str) or not each]
     if wrong:
         raise SettingsError(
-            f"stop {wrong[0]!r} given: expected texts of at least one character. Write such a text, or remove this argument."
+            f"stop {wrong[0]!r} given: expected texts of at least one character. Write a longer text, or remove this argument."
         )
     return stops
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str | None:
-    """Returns the text before the first stop that it contains.
+    """Returns the part of a text before its first stop.
 
     Args:
         text: a generated text.
@@ -49,8 +49,7 @@ def before_stop(text: str, stops: Sequence[str]) -> str | None:
 
 
 def special_stops(tokenizer: Tokenizer, stops: Sequence[str]) -> set[int]:
-    """Returns the tokens of those stops that are written as special tokens, such as ``</s>``. A decoded text does not show
-    these tokens.
+    """Returns the tokens of the stops that are special tokens, such as ``</s>``. A decoded text does not show special tokens.
 
     Args:
         tokenizer: turns tokens into text.
@@ -83,10 +82,10 @@ def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) ->
 
 
 def stopper(tokenizer: Tokenizer, stops: Sequence[str], width: int) -> Callable[..., Bool[Tensor, " row"]]:
-    """Returns a stopping criterion in Hugging Face's form: it says which rows have reached a stop.
+    """Returns a stopping criterion in Hugging Face's form, which says which rows have reached a stop.
 
-    Only a row's last tokens are decoded, so that a long text takes no longer than a short one. If these contain a stop, all
-    tokens are decoded.
+    Only a row's last tokens are decoded, so that the time does not grow with the length of the text. If the last tokens contain a
+    stop, all tokens of the row are decoded.
 
     Args:
         tokenizer: turns tokens into text.

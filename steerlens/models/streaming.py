@@ -1,4 +1,4 @@
-"""Greedy generation one token at a time, for callers that do something else between two tokens."""
+"""Generates greedy text one token at a time, for callers that do something else between two tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,25 +21,24 @@ def stream(
     *,
     stop: Sequence[str] | str = (),
 ) -> Iterator[str]:
-    """Yields the text that the model has written after a prompt, after each new token. It is the greedy text of
-    ``model.generate`` as it grows.
+    """Yields the text that the model has written so far, after each new token. The text is the greedy text of ``model.generate``.
 
     Args:
         model: the model.
         prompt: a text, a ``Prompt`` or a chat.
-        max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
-        around: makes a context in which each pass runs, for example ``lambda: plan.applied(model)``. Between two texts no
-            context is open, so that other code sees the unsteered model.
-        stop: one or several texts at which the text ends, as for ``model.generate``.
+        max_new_tokens: the largest number of tokens that are generated.
+        around: makes a context in which each pass runs, for example ``lambda: plan.applied(model)``. Between two yielded texts,
+            no context is open, so that other code sees the unsteered model.
+        stop: one or several texts at which the generated text ends, as in ``model.generate``.
 
     Yields:
-        The text so far, without special tokens; the last one is the whole text. A stop that consists of several tokens is left
-            out once it is complete, so that the last text may be shorter than the one before it.
+        The text so far, without special tokens. The last text is complete. A stop of several tokens is removed once it is
+            complete, so the last text may be shorter than the text before it.
 
     Raises:
         PromptError: the prompt is empty.
         SettingsError: a stop is an empty text.
-        ModelError: the backend does not generate.
+        ModelError: the backend does not generate text.
     """
     check_generation(model)
     stops = stops_of(stop)

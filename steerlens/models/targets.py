@@ -1,4 +1,4 @@
-"""Log probabilities of the choices of all rows, computed from the final residuals of micro-batches."""
+"""Computes the log probabilities of the choices of all rows from the final residuals of micro-batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,20 +17,20 @@ Sums = list[list[float]]
 
 @dataclass(frozen=True, eq=False)
 class TargetPositions:
-    """The places in a batch at which its choices are predicted. A place is listed once, however many choices continue from
-    it."""
+    """The places in a batch at which the tokens of choices are predicted. A place is listed only once, even if several choices
+    continue from it."""
 
     lines: Int[Tensor, " place"]
     columns: Int[Tensor, " place"]
     targets: Targets
     choices: Int[Tensor, " target"]
-    """For each target, the number of its choice in the batch; on the CPU."""
+    """The number of the choice in the batch that each target belongs to, on the CPU."""
     counts: tuple[int, ...]
     """The number of choices of each row."""
 
     @classmethod
     def of(cls, batch: TokenBatch) -> "TargetPositions":
-        """The places of a batch's choices, each once."""
+        """Returns the places of a batch's choices. Each place is listed once."""
         places: dict[tuple[int, int], int] = {}
         asked = [
             (places.setdefault((line, start + at), len(places)), token, number)
@@ -51,8 +51,8 @@ class TargetPositions:
     def sums(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0, copies: int = 1
     ) -> list[Sums]:
-        """The summed log probabilities of each choice of each row, for each of the copies in ``final``, which are one after
-        another.
+        """Returns the summed log probability of each choice of each row, for each copy of the rows in ``final``. The copies
+        follow one another.
 
         Args:
             start: the first column of ``final``.
@@ -66,7 +66,8 @@ class TargetPositions:
     def shortened(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0
     ) -> tuple[Sums, "TargetPositions", Unembedding]:
-        """The sums for ``final``, and the same places with an unembedding of the tokens that carry the probability mass there.
+        """Returns the sums for ``final``, and the same places with a shorter unembedding. The shorter unembedding contains only
+        the tokens that are likely at these places.
 
         Args:
             start: the first column of ``final``.
@@ -81,7 +82,7 @@ class TargetPositions:
         weigh: Callable[[Sums], Float[Tensor, " choice"]],
         final: Float[Tensor, "line pos d_model"],
     ) -> Float[Tensor, "line pos d_model"]:
-        """Derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
+        """Returns the derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
 
         Args:
             weigh: returns the weights of all rows' choices, given the sums of their log probabilities by row.
@@ -121,15 +122,15 @@ class LogProbabilities:
 
     @property
     def complete(self) -> bool:
-        """Whether all choices were added."""
+        """Whether the log probabilities of all choices were added."""
         return self.left == 0
 
 
 def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
-    """For each choice, the place at which each of its tokens is predicted, and the token.
+    """Yields, for each choice, the place at which each of its tokens is predicted, and the token.
 
-    The first token is predicted at the prompt's last token. A beginning that several choices share is predicted in the first of
-    them.
+    The first token is predicted at the prompt's last token. If several choices begin with the same tokens, these tokens are
+    predicted in the first of the choices.
     """
     offset, last = len(row.prompt), len(row.prompt) - 1
     known: dict[tuple[int, ...], int] = {(): last}

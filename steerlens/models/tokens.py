@@ -33,12 +33,11 @@ class Tokens:
     """The tokens of one prompt, as the model gets them."""
 
     ids: tuple[int, ...]
-    """The token ids, including those in front of the text."""
+    """The token ids, including the ids of the tokens in front of the text."""
     texts: tuple[str, ...]
     """Each token decoded alone. A character that is split between tokens is shown as ``�``."""
     n_front: int = 0
-    """The number of first tokens that are in front of the text, such as BOS. They are never included in a mean and never
-    steered."""
+    """The number of tokens in front of the text, such as BOS. Tokens in front are never included in a mean and never steered."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,8 +49,8 @@ class Tokens:
 class Tokenizer:
     """A Hugging Face tokenizer that is always used in the same way, so that residuals and scores agree.
 
-    The tokens in front of a text are those that the tokenizer puts there: BOS for Gemma and Llama, none for Qwen and GPT-2, two
-    tokens for GLM. The tokens in front of a chat are those that the chat template writes.
+    The tokenizer decides which tokens are in front of a text: BOS for Gemma and Llama, no token for Qwen and GPT-2, two tokens
+    for GLM. The chat template decides which tokens are in front of a chat.
     """
 
     def __init__(self, tokenizer: Any, prepend_bos: bool | None = None, *, own: Any = None) -> None:
@@ -61,9 +60,9 @@ class Tokenizer:
             tokenizer: a Hugging Face tokenizer.
             prepend_bos: ``True`` puts the declared BOS in front of every text and chat, ``False`` puts nothing there; with
                 ``None`` the tokenizer and the chat template decide.
-            own: the same tokenizer as its files describe it, as the given one may have been changed to put a BOS in front. It
-                decides which tokens are in front and which special tokens are declared. If it is left out, the given tokenizer
-                is used.
+            own: the same tokenizer, read from its own files. The given tokenizer may have been changed to put a BOS in front, so
+                ``own`` decides which tokens are in front and which special tokens are declared. Without ``own``, the given
+                tokenizer decides.
 
         Raises:
             ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS.
@@ -86,7 +85,7 @@ class Tokenizer:
         """Returns the ids of the tokens in front of the text, and of the text's own tokens. The tokens in front occur once,
         even if the text contains them too.
 
-        Nothing is appended.
+        No token is put after the text.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
@@ -111,12 +110,13 @@ class Tokenizer:
         return ids
 
     def n_front(self, ids: Sequence[int]) -> int:
-        """Returns how many of the first ``ids`` are in front of the text: those that the tokenizer puts there, or one BOS that
-        the text or the chat template wrote."""
+        """Returns how many of the first ``ids`` are in front of the text. These are the tokens that the tokenizer puts in front,
+        or one BOS in the text or the chat template."""
         return front_length(ids, self.front, self.bos_id)
 
     def text(self, prompt: Text) -> str:
-        """Returns the text that is tokenized. A chat is written by the model's template, with the cue for an answer.
+        """Returns the text that is tokenized. For a chat, the model's chat template writes the text, including the beginning of
+        the answer.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
@@ -135,12 +135,12 @@ class Tokenizer:
             )
         if not getattr(self.hf, "chat_template", None):
             raise PromptError(
-                "chat messages were given, but this model's tokenizer has no chat template: it is a base model. "
-                "Give the prompt as one text."
+                "chat messages were given, but this model's tokenizer has no chat template, because it is a base model. Give the "
+                "prompt as one text."
             )
         try:
             return str(self.hf.apply_chat_template(list(prompt), tokenize=False, add_generation_prompt=True))
-        except Exception as error:  # templates are programs: they raise what they like
+        except Exception as error:  # chat templates are programs that raise errors of many types
             roles = ", ".join(str(message.get("role")) for message in prompt)
             raise PromptError(
                 f"the model's chat template refuses messages of the roles {roles} ({error}). Many templates accept no 'system' "
@@ -161,22 +161,22 @@ class Tokenizer:
         return str(self.hf.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def split(self, prompt: Text, continuations: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """Returns the tokens of a prompt and of each continuation, split at the place where the tokens of prompt and
-        continuation together differ.
+        """Returns the tokens of a prompt and of each continuation, split at one place for all continuations.
 
-        A tokenizer may join the prompt's last characters with the continuation's first ones. So each continuation is tokenized
-        after the prompt, and the prompt ends where the first of them differs from the prompt's own tokens. The same place is
-        used for all continuations, because otherwise their probabilities would belong to different texts.
+        A tokenizer may join the last characters of the prompt and the first characters of the continuation into one token. So
+        each continuation is tokenized together with the prompt. The prompt ends at the first place where any of these token
+        sequences differs from the tokens of the prompt alone. All continuations are split at this place, because otherwise their
+        probabilities would follow different texts.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
             continuations: the texts that may follow it, such as answers with the space before them.
 
         Raises:
-            PromptError: the prompt is empty, there are no continuations, or a continuation has no token of its own.
+            PromptError: the prompt is empty, there are no continuations, or a continuation adds no token.
         """
         if not continuations:
-            raise PromptError(f"prompt {self.text(prompt)!r} has no choices to score: give at least one.")
+            raise PromptError(f"prompt {self.text(prompt)!r} has no choices to score: give at least one choice.")
         chat, text = is_chat(prompt), self.text(prompt)
         alone = self._ids(text, chat)
         together = [self._ids(text + continuation, chat) for continuation in continuations]
@@ -194,7 +194,7 @@ class Tokenizer:
 
 
 def _front_of(tokenizer: Any) -> tuple[int, ...]:
-    """The tokens that a tokenizer puts before a text by default."""
+    """Returns the tokens that a tokenizer puts before a text by default."""
     fronts = set()
     for text in ("a", "1"):
         plain, whole = (list(tokenizer(text, add_special_tokens=special)["input_ids"]) for special in (False, True))
@@ -218,7 +218,7 @@ def front_length(ids: Sequence[int], front: Sequence[int], bos_id: int | None) -
     Args:
         ids: the token ids of the row.
         front: the tokens that the tokenizer puts in front.
-        bos_id: the declared BOS. It also counts if another program wrote it; ``None`` if there is none.
+        bos_id: the declared BOS. A BOS that another program wrote counts too. ``None`` if no BOS is declared.
     """
     if front and list(ids[: len(front)]) == list(front):
         return len(front)
@@ -246,14 +246,15 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
 
     Args:
         tl: the ``TransformerBridge`` or ``HookedTransformer``.
-        prepend_bos: as for ``Tokenizer``.
+        prepend_bos: see ``Tokenizer``.
 
     Raises:
         ModelError: ``prepend_bos=True`` was given and the tokenizer declares no BOS; or there is no tokenizer.
     """
     if tl.tokenizer is None:
         raise ModelError(
-            "the model has no tokenizer. Give it a tokenizer with boot_transformers(..., tokenizer=...) or set_tokenizer(...)."
+            "the model has no tokenizer. Give the model a tokenizer with boot_transformers(..., tokenizer=...) or "
+            "set_tokenizer(...)."
         )
     source, own = getattr(tl.tokenizer, "name_or_path", ""), None
     try:

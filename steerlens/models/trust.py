@@ -1,8 +1,8 @@
-"""Faster ways of computing are compared with the plain way at their first use on a model, on the current batch.
+"""Compares faster ways of computing with the plain way, when they are first used on a model.
 
-What an architecture supports is not known for certain: layers may share keys, positions may be counted by column, and states
+No list says what every architecture supports. For example, layers may share keys, positions may be counted by column, and states
 may be kept besides keys. So when a fast way is used for the first time, some of its numbers are also computed in the plain way.
-If they differ, or if the fast way raises an error that the plain way does not raise, the plain way is used from then on.
+If the numbers differ, or if the fast way raises an error that the plain way does not raise, the plain way is used from then on.
 """
 
 import logging
@@ -26,8 +26,8 @@ _FAILURES = (
     ValueError,
 )
 _CLOSE = {torch.float32: 1e-2, torch.float64: 1e-2, torch.float16: 0.2, torch.bfloat16: 0.5}
-"""The number of nats by which a choice's summed log probability may differ. This allows rounding, but not another
-computation."""
+"""The largest difference, in nats, between two summed log probabilities that count as equal, by dtype. Rounding causes smaller
+differences, and a different computation causes larger differences."""
 _RELATIVE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 
 Way = tuple[object, ...]
@@ -44,14 +44,14 @@ def by_trust(
     *,
     possible: bool = True,
 ) -> T:
-    """The result of the fast way if it can be trusted, otherwise the result of the plain way.
+    """Returns the result of the fast way if it can be trusted, otherwise the result of the plain way.
 
     Args:
         model: the model that computes.
         way: the key in ``model.trusted`` under which the result of the comparison is kept.
-        fast: computes the result in the fast way. At its first use it may raise the errors of a wrong call.
+        fast: computes the result in the fast way. If it raises an error at its first use, the plain way is used.
         plain: computes the result in the plain way.
-        same: compares the fast result with a part of the plain one.
+        same: returns whether the fast result agrees with a part of the plain result.
         possible: whether the model's backend supports the fast way at all.
     """
     possible = possible and model.pads_left  # batches of choices are padded on both sides
@@ -80,7 +80,7 @@ def by_trust(
 
 
 def sums_agree(model: LensModel, ours: Iterable[float], plain: Iterable[float]) -> bool:
-    """Whether sums of log probabilities are the same, except for rounding in the model's dtype."""
+    """Returns whether two lists of summed log probabilities are the same, except for rounding in the model's dtype."""
     absolute, relative = _CLOSE.get(model.dtype, 0.5), _RELATIVE.get(model.dtype, 5e-2)
     return all(
         math.isclose(a, b, rel_tol=relative, abs_tol=absolute) or (not math.isfinite(a) and not math.isfinite(b))
@@ -89,6 +89,6 @@ def sums_agree(model: LensModel, ours: Iterable[float], plain: Iterable[float]) 
 
 
 def derivatives_agree(model: LensModel, ours: torch.Tensor, plain: torch.Tensor) -> bool:
-    """Whether derivatives are the same, except for rounding in the model's dtype."""
+    """Returns whether two tensors of derivatives are the same, except for rounding in the model's dtype."""
     tolerance = 10 * _RELATIVE.get(model.dtype, 5e-2)
     return bool((ours - plain).norm() <= tolerance * plain.norm())

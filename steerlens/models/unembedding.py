@@ -1,8 +1,8 @@
-"""Log probabilities of a few tokens, and their derivative, without keeping a full row of logits in memory.
+"""Computes the log probabilities of a few tokens, and their derivative, without keeping a full row of logits in memory.
 
-The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters). It is read
-once, in blocks of the vocabulary that are small enough for a block's logits to stay in the processor's cache. The normaliser is
-combined from those of the blocks, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
+The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters). So steerlens
+reads the unembedding once, in blocks of the vocabulary. The logits of one block fit into the processor's cache. The normaliser is
+combined from the normalisers of the blocks, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,8 @@ _BLOCK = 1 << 21
 """The number of logits in memory at once on a CPU: 8 MiB in float32."""
 _BLOCK_GPU = 1 << 26
 _LIKELY = 1e-4
-"""A token with at least this probability at one of the places is on their short list."""
+"""The smallest probability with which a token is on the short list of some places. The probability at a single place is
+enough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Targets:
     """The tokens whose log probabilities are requested."""
 
     places: Int[Tensor, " n"]
-    """For each token, the index of the place that predicts it."""
+    """The index of the place that predicts each token."""
     tokens: Int[Tensor, " n"]
 
 
@@ -39,7 +40,8 @@ class Unembedding:
     scale: float = 1.0
     """The factor on the logits, before the cap."""
     rest: Float[Tensor, " place"] | None = None
-    """For a short list of the vocabulary: the logarithm of what all other tokens add to the normaliser of each place."""
+    """The logarithm of the part of each place's normaliser that belongs to tokens outside a short list. ``None`` for the whole
+    vocabulary."""
     device: torch.device | None = None
     """The device on which logits are computed; ``None`` means the device of the weight. Blocks of a weight on another device
     are copied to it."""
@@ -50,14 +52,14 @@ class Unembedding:
         return self.device or self.weight.device
 
     def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
-        """All logits, in float32, on the device of ``final``."""
+        """Returns all logits in float32, on the device of ``final``."""
         return next(self._logits(final.to(self.place), len(self.weight)))[1].T.to(final.device)
 
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
-        """The log probability of each target at its place, in float32, on the CPU.
+        """Returns the log probability of each target at its place, in float32, on the CPU.
 
-        Whether exponentials overflowed is checked on the CPU. So the device is waited for once, and computes again only if they
-        did.
+        The CPU checks whether exponentials overflowed. So the CPU waits for the device only once, and the device computes again
+        only after an overflow.
         """
         final, targets = self._brought(final, targets)
         chosen, normaliser = self._read(final, targets)
@@ -69,15 +71,16 @@ class Unembedding:
     def shortened(
         self, final: Float[Tensor, "place d_model"], targets: Targets
     ) -> tuple[Float[Tensor, " n"], "Unembedding", Targets]:
-        """The unembedding of a short list of the vocabulary, which is accurate enough to find out which of many changes of
-        ``final`` matter.
+        """Returns the unembedding of a short list of the vocabulary, which is accurate enough to find out which of many changes
+        of ``final`` matter.
 
-        The list contains the tokens that carry the probability mass at the places, and all targets. The other tokens' part of
-        the normaliser keeps its value at ``final``, so that the log probabilities there are those of the whole vocabulary.
+        The list contains the tokens that carry the probability mass at the places, and all targets. The other tokens' part of the
+        normaliser keeps its value at ``final``. So the log probabilities at ``final`` equal the log probabilities with the whole
+        vocabulary.
 
         Returns:
-            The log probability of each target at its place, on the CPU; the unembedding, for one or more copies of the places;
-                and the targets with their numbers in this unembedding.
+            The log probability of each target at its place, on the CPU. The short unembedding, for one or more copies of the
+                places. The targets with their numbers in the short unembedding.
         """
         home = final.device
         final, targets = self._brought(final, targets)
@@ -95,7 +98,7 @@ class Unembedding:
     def gradient(
         self, final: Float[Tensor, "place d_model"], targets: Targets, weigh: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "place d_model"]:
-        """Derivative of the targets' weighted sum of log probabilities with respect to ``final``.
+        """Returns the derivative of the targets' weighted sum of log probabilities with respect to ``final``.
 
         Args:
             weigh: returns the targets' weights ``[n]``, given their log probabilities ``[n]``.
@@ -103,7 +106,7 @@ class Unembedding:
         home = final.device
         final, targets = self._brought(final, targets)
         device, chosen = final.device, torch.zeros(len(targets.tokens), device=final.device)
-        most = self._reference(final, targets)  # of the logits so far: exponentials against it are in half precision, too
+        most = self._reference(final, targets)  # the largest logits so far; exponentials are relative to these
         total, expected = torch.zeros(len(final), device=device), torch.zeros(final.shape, device=device)
         for rows, logits in self._logits(final):
             chosen = _picked(chosen, rows, logits, targets)
@@ -118,19 +121,20 @@ class Unembedding:
         return (self.scale * found).to(home, final.dtype)
 
     def _brought(self, final: Float[Tensor, "place d_model"], targets: Targets) -> tuple[Tensor, Targets]:
-        """Both arguments on the device on which logits are computed."""
+        """Returns both arguments on the device that computes logits."""
         place = self.place
         return final.to(place), Targets(targets.places.to(place), targets.tokens.to(place))
 
     def _rows(self, rows: slice | Tensor) -> Float[Tensor, "row d_model"]:
-        """Rows of the weight, on the device on which logits are computed."""
+        """Returns rows of the weight, on the device that computes logits."""
         return self.weight[rows.to(self.weight.device) if isinstance(rows, Tensor) else rows].to(self.place)
 
     def _read(
         self, final: Float[Tensor, "place d_model"], targets: Targets, likely: Bool[Tensor, " d_vocab"] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The targets' logits ``[n]`` and the places' normalisers ``[place]``, from the same matrix product, so that rounding
-        in half precision affects both in the same way. Tokens that are likely at one of the places are marked in ``likely``."""
+        """Returns the targets' logits ``[n]`` and the places' normalisers ``[place]``. Logits and normalisers come from the same
+        matrix product, so that rounding in half precision affects them in the same way. Tokens that are likely at one of the
+        places are marked in ``likely``."""
         chosen, total = torch.zeros(len(targets.tokens), device=final.device), torch.zeros(len(final), device=final.device)
         reference = self._reference(final, targets)
         for rows, logits in self._logits(final):
@@ -141,16 +145,16 @@ class Unembedding:
         return chosen, reference + total.log()
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
-        """One logit of each place. It is close enough to the largest one that exponentials relative to it neither vanish nor
-        overflow."""
+        """Returns one logit of each place, which is close to the place's largest logit. So exponentials relative to this logit
+        neither vanish nor overflow."""
         logits = self.scale * (final[targets.places].float() * self._rows(targets.tokens).float()).sum(dim=1)
         least = torch.full((len(final),), -torch.inf, device=final.device)
         most = least.scatter_reduce(0, targets.places, logits, "amax")
         return torch.where(most.isfinite(), most, 0.0) if self.cap is None else most.clamp(-self.cap, self.cap)
 
     def _checked(self, final: Float[Tensor, "place d_model"], normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
-        """The normalisers. They are computed again if the exponentials overflowed or vanished (a target 80 nats from the
-        likeliest token)."""
+        """Returns the normalisers, computed again if the exponentials overflowed or vanished. Exponentials overflow or vanish if
+        a target is about 80 nats from the likeliest token."""
         wrong = ~normaliser.isfinite()
         if bool(wrong.any()):
             parts = [logits.logsumexp(dim=0) for _, logits in self._logits(final[wrong])]
@@ -158,21 +162,22 @@ class Unembedding:
         return normaliser
 
     def _of_all(self, normaliser: Float[Tensor, " place"]) -> Float[Tensor, " place"]:
-        """The normalisers of the whole vocabulary, from those of a short list. There may be several copies of the places."""
+        """Returns the normalisers of the whole vocabulary, computed from the normalisers of a short list. There may be several
+        copies of the places."""
         if self.rest is None:
             return normaliser
         joined = torch.logaddexp(normaliser.view(-1, len(self.rest)), self.rest).flatten()
         return torch.where(normaliser.isfinite(), joined, normaliser)
 
     def _slope(self, logits: Tensor) -> Tensor:
-        """Derivative of a capped logit with respect to the logit before the cap."""
+        """Returns the derivative of a capped logit with respect to the logit before the cap."""
         return torch.ones_like(logits) if self.cap is None else 1 - (logits / self.cap) ** 2
 
     def _logits(self, final: Float[Tensor, "place d_model"], size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """Yields float32 logits ``[row, place]`` of one block of the vocabulary after another. Each is valid only until the
-        next is requested.
+        """Yields float32 logits ``[row, place]`` of one block of the vocabulary after another. The logits of a block are valid
+        only until the next block is requested.
 
-        The vocabulary is the first dimension. In this order, the product is up to a third faster on a CPU. All blocks share one
+        The vocabulary is the first dimension, because the product is then up to a third faster on a CPU. All blocks share one
         buffer, as a new buffer for each block would cause page faults.
         """
         size = size or max(1024, (_BLOCK_GPU if final.is_cuda else _BLOCK) // max(1, len(final)))
@@ -192,7 +197,7 @@ class Unembedding:
 def _picked(
     chosen: Float[Tensor, " n"], rows: slice, logits: Float[Tensor, "row place"], targets: Targets
 ) -> Float[Tensor, " n"]:
-    """Adds the logits of those targets that are in a block of the vocabulary."""
+    """Adds the logits of the targets that are in a block of the vocabulary."""
     column = targets.tokens - rows.start
     inside = (column >= 0) & (column < len(logits))
     return torch.where(inside, logits[column.clamp(0, len(logits) - 1), targets.places], chosen)

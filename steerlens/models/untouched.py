@@ -1,4 +1,5 @@
-"""Loading changes nothing on the machine: no package is installed, and no file that can run code is read."""
+"""Makes sure that loading a model changes nothing on the machine: no package is installed, and no file that can run code is
+read."""
 
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from steerlens.errors import ModelError
 
 _INSTALLERS = {"pip", "pip3", "uv", "conda", "mamba"}
 _READER = "load"
-"""The name of PyTorch's function that reads files which can run code."""
+"""The name of the function in PyTorch that reads files which can run code."""
 _lock, _inside = threading.Lock(), 0
 _originals: tuple[Callable[..., Any], Callable[..., Any]] = (subprocess.Popen.__init__, getattr(torch, _READER))
 
@@ -26,7 +27,7 @@ def untouched() -> Iterator[None]:
     TransformerLens would install ``torchvision``, and with it another PyTorch, for a checkpoint that takes images.
 
     Raises:
-        ModelError: the block tries one of the two. The code in the block may handle this error.
+        ModelError: the block tries one of these two actions. The code in the block may handle this error.
     """
     global _inside, _originals
     with _lock:

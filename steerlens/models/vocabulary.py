@@ -1,4 +1,4 @@
-"""The description of a GGUF file's tokens, read without the tokenizer that is made from it."""
+"""Reads the description of the tokens in a GGUF file, without making a tokenizer from the file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NORMAL = 1
 _SAMPLE = 2000
 """The number of pieces with which a tokenizer is tested."""
 _LONG = 4
-"""The smallest number of characters of such a piece, so that no tokenizer finds it by chance."""
+"""The smallest number of characters of a tested piece, so that no tokenizer finds the piece by chance."""
 _SPACE = "▁"
 _SENTENCEPIECE = ("llama", "gemma4")
 """Kinds of vocabulary in which ``▁`` is a space. In the kind ``gpt2``, every byte is written as a letter."""
@@ -29,7 +29,8 @@ _BOS_FIRST = {
     *("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"),
     *("tekken", "chameleon"),
 }
-"""Byte-level vocabularies to which llama.cpp adds BOS if the file does not say (``llama_vocab::impl::load``, ``add_bos``)."""
+"""Byte-level vocabularies for which llama.cpp adds BOS if the file does not say whether to add BOS (``llama_vocab::impl::load``,
+``add_bos``)."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ class GgufVocabulary:
 
     @property
     def has_long_pieces(self) -> bool:
-        """Whether the file has ordinary pieces of more than one character. Only merges or scores can build such pieces."""
+        """Whether the file has ordinary pieces of more than one character. Only merges or scores can build pieces of more than
+        one character."""
         return any(len(self.text(piece) or "") > 1 for _, piece in self._ordinary())
 
     def text(self, piece: str) -> str | None:
-        """The text of a piece; ``None`` for a part of a character."""
+        """Returns the text of a piece; ``None`` for a part of a character."""
         if self.kind in _SENTENCEPIECE:
             return piece.replace(_SPACE, " ")
         try:
@@ -64,10 +66,10 @@ class GgufVocabulary:
             return None
 
     def sample(self) -> list[tuple[int, str]]:
-        """Ids and texts of about 2,000 ordinary pieces of at least four characters, spread evenly over the vocabulary.
+        """Returns ids and texts of about 2,000 ordinary pieces of at least four characters, spread evenly over the vocabulary.
 
-        From a SentencePiece vocabulary only pieces that begin a word are taken. Some models put a space before every text, so
-        that no other piece can occur alone.
+        From a SentencePiece vocabulary, only pieces that begin a word are taken. If a model puts a space before every text, other
+        pieces cannot occur alone.
         """
         found = []
         for number, piece in self._ordinary():
@@ -84,7 +86,7 @@ class GgufVocabulary:
 
 
 def read_vocabulary(path: Path) -> GgufVocabulary:
-    """The vocabulary of a GGUF file.
+    """Returns the vocabulary of a GGUF file.
 
     Raises:
         ValueError: the file is not GGUF, is cut short, has no tokens, or describes tokens or a model's shape that cannot exist.
@@ -123,8 +125,8 @@ def _check(said: Mapping[str, Any]) -> None:
 
 
 def _byte_letters() -> dict[str, int]:
-    """The byte for each letter in which GPT-2 writes bytes. Printable bytes are their own letters; the others follow from
-    U+0100."""
+    """Returns the byte for each letter that stands for a byte in GPT-2's vocabulary. A printable byte is written as its own
+    character, and other bytes are written as characters from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}

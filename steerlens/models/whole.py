@@ -1,4 +1,4 @@
-"""Checks that a checkpoint is complete: no part of its model is invented, and its configuration fits its weights."""
+"""Checks that a checkpoint is complete: no weight is missing, and the configuration fits the weights."""
 
 import threading
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from steerlens.storage import read_json
 
 
 def check_config(path: Path, name: str, size: int | None = None) -> None:
-    """Refuses a configuration that is not an object, or that describes a model larger than its weights, or larger than any
-    model.
+    """Refuses a configuration that is not an object, or that describes more weights than the files contain, or more blocks than
+    any model has.
 
     Args:
         path: the ``config.json``.
         name: the user's name for the model, for the error.
-        size: the number of bytes of its weights; ``None`` if they have not been downloaded yet.
+        size: the number of bytes of the model's weights; ``None`` if the weights have not been downloaded yet.
 
     Raises:
         ModelError: the configuration is refused.
         FileError: the file is missing or damaged.
     """
-    left: list[Any] = [read_json(path, "Copy the model whole.")]
+    left: list[Any] = [read_json(path, "Copy all files of the model again.")]
     if not isinstance(left[0], dict):
         raise ModelError(
             f"config.json of {name} contains a {type(left[0]).__name__}: expected an object with the settings of the model."
@@ -42,8 +42,8 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
 
 
 def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any:
-    """Returns Hugging Face's configuration of a checkpoint; ``None`` if it cannot be read, since loading the model then says
-    why.
+    """Returns Hugging Face's configuration of a checkpoint; ``None`` if the configuration cannot be read. Loading the model then
+    raises an error.
 
     Args:
         source: a folder, or an id on the hub.
@@ -60,9 +60,10 @@ def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any
 
 @contextmanager
 def nothing_missing(name: str) -> Iterator[None]:
-    """Refuses a checkpoint that lacks weights, inside the block and this thread only. Transformers would draw them at random.
+    """Refuses a checkpoint that lacks weights, inside the block and this thread only. Transformers would set missing weights at
+    random.
 
-    Weights that stay quantized are left to the package that reads them.
+    Weights that stay quantized are not checked here, because another package reads them.
 
     Args:
         name: the user's name for the model, for the error.
@@ -80,7 +81,7 @@ def nothing_missing(name: str) -> Iterator[None]:
         quantized = getattr(model, "hf_quantizer", None) is not None and "gguf_file" not in settings
         if missing and threading.get_ident() == own and not quantized:
             raise ModelError(
-                f"{name} lacks {len(missing)} of the weights of a {type(model).__name__} (the first one is {missing[0]}); they "
+                f"{name} lacks {len(missing)} of the weights of a {type(model).__name__} (the first one is {missing[0]}), which "
                 "would be random numbers. Expected a complete checkpoint. Download it again, or correct its config.json."
             )
         return (model, said) if output_loading_info else model

@@ -30,46 +30,49 @@ def explore(
 ) -> "Explorer":
     """Returns an interactive layer probe for a notebook: linked views of one model, on one screen.
 
-    With only a model, or with ``prompts`` and any vectors, it opens with a box for any prompt: its logit lens, the most
-    probable next tokens, and the text that the model writes, unsteered and steered by sliders. With items it also shows a
-    heatmap of a score over layers and locales, the residuals at that layer in two dimensions, and margins and choices.
+    With only a model, or with ``prompts`` and any vectors, the explorer opens with a box for any prompt. The explorer shows the
+    prompt's logit lens, the most probable next tokens, and the text that the model writes, unsteered and steered by sliders. With
+    items, the explorer also shows a heatmap of a score over layers and locales, the residuals at the chosen layer in two
+    dimensions, and margins and choices.
 
-    A click on a cell of the heatmap chooses layer and locale for all views. When a slider moves, the predicted margin is shown
-    at once (from the derivative of the margin, as in an attribution sweep). The exact scores and texts follow as soon as they
-    have been run; a newer move ends an older one. All passes run between the notebook's cells, in slices, on the cells' own
-    thread. So your code never sees a half-steered model, and while one of your cells runs, the page waits.
+    A click on a cell of the heatmap chooses the layer and the locale for all views. When a slider moves, the predicted margin is
+    shown at once (from the derivative of the margin, as in an attribution sweep). The exact scores and texts follow after the
+    passes have run. A new move stops the work for an older move. All passes run in slices between the notebook's cells, on the
+    thread of the cells. So your code never sees a half-steered model, and the page waits while one of your cells runs.
 
     Args:
         model: the model that is explored and steered.
-        items: factual and cultural items in English and other locales; they are split by concept here, or given as a split.
-            Vectors are taken from train, and the items that are shown come from dev. Without items there are only prompts.
+        items: factual and cultural items in English and other locales, or a split of items. Items without a split are split by
+            concept. Vectors are computed from train, and the items that are shown come from dev. Without items, only prompts are
+            shown.
         vectors: a vector set, or vectors and other interventions. ``None`` takes EN and LOC of every locale of the items, or no
             vectors if there are no items.
-        prompts: the first texts; others can be typed into the page.
-        train_concepts: the number of concepts of each kind from which vectors are taken; all of train for ``None``.
-        concepts: the number of dev concepts of each kind that are shown; all of dev for ``None``.
+        prompts: the texts that are offered first. You can type other texts into the page.
+        train_concepts: the number of concepts of each kind from which vectors are computed; ``None`` takes all of train.
+        concepts: the number of dev concepts of each kind that are shown; ``None`` takes all of dev.
         tokens: the tokens that are steered at the start.
         limit: the slider's largest strength, as a factor on the vector.
-        max_new_tokens: the length of the texts. A text ends earlier if the model asks another question.
+        max_new_tokens: the length of the texts in tokens. A text ends earlier if the model writes another question.
         seed: the seed of the split and the draws.
         state: the result of ``explorer.state()``, to continue from there.
 
     Returns:
-        An explorer. Show it as a cell's last line. ``explorer.plan`` is the plan made by hand. ``explorer.as_code(view)`` and
-            ``explorer.to_frame(view)`` return the code and the data of the views ``steering``, ``tokens`` and ``vector`` and,
-            with items, ``layers`` and ``points``.
+        An explorer. Show it as a cell's last line. ``explorer.plan`` is the plan that you set in the explorer.
+            ``explorer.as_code(view)`` and ``explorer.to_frame(view)`` return the code and the data of the views ``steering``,
+            ``tokens`` and ``vector`` and, with items, ``layers`` and ``points``.
 
     Raises:
         SteerlensError: ipywidgets or anywidget are not installed.
-        SettingsError: an argument has another type; there is no locale besides English; there are no vectors, two have the same
-            name and locale, or they share no layer; the state does not fit.
+        SettingsError: an argument has a wrong type, or the state does not fit this explorer. This error is also raised if there
+            is no locale besides English, or if there are no vectors. Two vectors with the same name and locale, or vectors that
+            share no layer, raise this error too.
         UnknownNameError: a vector's locale has no items.
         FingerprintError: a vector belongs to another model.
-        PairsError: the items lack English, or explicit questions.
+        PairsError: the items lack English questions or explicit questions.
         DataError: there are fewer than two dev concepts of a kind.
     """
     try:
-        import anywidget  # noqa: F401 (plotly's FigureWidget needs it, and says so late)
+        import anywidget  # noqa: F401 (plotly's FigureWidget needs it)
 
         from steerlens.notebook.explorer import Explorer
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The explorer: linked views of one model and its prompts, in a notebook cell."""
+"""The explorer shows linked views of one model and its prompts in a notebook cell."""
 
 from collections.abc import Callable, Mapping
 from html import escape
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LEFT, _RIGHT = 398, 496
-"""The widths of the two columns in pixels. Together they fit a window of 1366 pixels with JupyterLab's file browser open."""
+"""The widths of the two columns in pixels. Both columns together fit into a window of 1366 pixels with JupyterLab's file browser
+open."""
 _HIGH, _LOW = 356, 212
-"""The heights of the heatmap's and the effect's figures in pixels. With the controls and the texts they fit 768 pixels."""
+"""The heights in pixels of the heatmap's figure and of the effect's figures. With the controls and the texts, these figures fit
+into 768 pixels."""
 _TITLES = {"layers": "Layers", "points": "Points", "tokens": "Logit lens", "vector": "Vector"}
 _CODE = {"width": "98%", "height": "300px"}
 
@@ -38,19 +40,19 @@ _CODE = {"width": "98%", "height": "300px"}
 class Explorer:
     """An interactive layer probe. Show it as the last line of a cell.
 
-    The current choices are in ``selection``, and can be set from code too: ``explorer.selection.set(layer=9)``.
+    The current choices are in ``selection``. You can also set them from code: ``explorer.selection.set(layer=9)``.
     """
 
     def __init__(
         self, specimen: Specimen, *, limit: float = 4.0, max_new_tokens: int = 20, state: Mapping[str, Any] | None = None
     ) -> None:
-        """Draws everything once.
+        """Draws all views once.
 
         Args:
             specimen: the model, vectors, prompts and items that are explored.
             limit: the largest strength of the slider.
-            max_new_tokens: the length of the texts.
-            state: the result of ``state()``; ``None`` starts with the first of everything.
+            max_new_tokens: the length of the texts in tokens.
+            state: the result of ``state()``; ``None`` starts with the first prompt, locale, layer and vector.
         """
         self.selection = Selection(specimen, specimen.tokens, limit)
         self.hand = Hand(specimen, self.selection)
@@ -96,7 +98,7 @@ class Explorer:
         return page
 
     def _watch(self) -> None:
-        """Updates all views whenever a control changes, on the cells' event loop."""
+        """Makes all views update when a control changes, on the event loop of the cells."""
 
         def follow(_: Any) -> None:
             self._latest.call(self._update)
@@ -116,7 +118,7 @@ class Explorer:
             button.on_click(lambda _, name=name: self._latest.call(lambda: self.pin(name)))
 
     def _redraw(self) -> None:
-        """Shows everything that can be shown at once. Running work continues."""
+        """Shows all results that need no pass. Running work continues."""
         try:
             for view in self.views.values():
                 view.update()
@@ -125,7 +127,7 @@ class Explorer:
             self._failed(error)
 
     def _update(self) -> None:
-        """Shows everything that can be shown at once, and starts the work for the rest."""
+        """Shows all results that need no pass, and starts the work for the other results."""
         self._tokens.open = self.tabs.get_title(self.tabs.selected_index or 0) == _TITLES["tokens"]
         self._error.value, self._status.value = "", "<span class='busy'>computing …</span>"
         self._redraw()
@@ -144,7 +146,7 @@ class Explorer:
 
     @property
     def plan(self) -> SteeringPlan:
-        """The plan made by hand: the kept steps and the chosen one."""
+        """The plan that the user set: the kept steps and the chosen step."""
         return self.hand.plan
 
     @property
@@ -153,11 +155,11 @@ class Explorer:
         return self._latest.busy
 
     def settle(self) -> None:
-        """Waits for all exact values."""
+        """Waits until all exact values are computed."""
         self._latest.settle()
 
     def keep(self) -> None:
-        """Keeps the chosen step, and sets the slider to 0. Later moves are added to it."""
+        """Keeps the chosen step, and sets the slider to 0. Later steps are added to the kept step."""
         self._changed(self.hand.keep)
 
     def forget(self) -> None:
@@ -165,22 +167,24 @@ class Explorer:
         self._changed(self.hand.forget)
 
     def pin(self, name: str) -> None:
-        """Pins the present plan as ``A`` or ``B``: its text and its margin stay next to those of later plans.
+        """Pins the current plan as ``A`` or ``B``. The pinned plan's text and margin stay visible next to the text and margin of
+        later plans.
 
         Args:
-            name: ``A`` or ``B``. If the same plan is already pinned there, the pin is removed.
+            name: ``A`` or ``B``. If the same plan is already pinned under this name, the pin is removed.
 
         Raises:
-            UnknownNameError: another name is given.
+            UnknownNameError: the name is neither ``A`` nor ``B``.
         """
         self._changed(lambda: self.hand.pin(name))
 
     def state(self) -> dict[str, Any]:
-        """Returns the chosen, kept, pinned and shown things as JSON values, for ``sl.explore(…, state=)``."""
+        """Returns the selection, the kept steps, the pinned plans and the open views as JSON values, for ``sl.explore(…,
+        state=)``."""
         return state_of(self)
 
     def close(self) -> None:
-        """Removes the page and releases everything that it used."""
+        """Removes the page and releases its memory."""
         self._latest.cancel()
         self.selection.unobserve_all()
         _close(self.widget)
@@ -190,10 +194,11 @@ class Explorer:
         self._update()
 
     def as_code(self, view: str) -> str:
-        """Returns code that makes a view from the arguments of ``explore``; in a notebook, with the names that they have there.
+        """Returns code that makes a view from the arguments of ``explore``. In a notebook, the code uses the names of your
+        variables.
 
         Args:
-            view: ``steering``, ``tokens`` or ``vector``; with items also ``layers`` and ``points``.
+            view: ``steering``, ``tokens`` or ``vector``, and with items also ``layers`` or ``points``.
 
         Raises:
             UnknownNameError: there is no such view.
@@ -204,7 +209,7 @@ class Explorer:
         """Returns the data behind a view.
 
         Args:
-            view: as for ``as_code``.
+            view: see ``as_code``.
 
         Raises:
             UnknownNameError: there is no such view.
@@ -215,7 +220,7 @@ class Explorer:
         """Returns the current selection as figures that need no kernel.
 
         Args:
-            view: as for ``as_code``.
+            view: see ``as_code``.
 
         Raises:
             UnknownNameError: there is no such view.
@@ -230,7 +235,7 @@ class Explorer:
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        if shows_stills():  # a notebook that is run to be read: pictures, as plotly was told to make them
+        if shows_stills():  # a notebook that is run only to be read shows pictures, as plotly is set to do
             for fig in self._stills():
                 fig.show()
         else:

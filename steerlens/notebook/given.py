@@ -1,4 +1,4 @@
-"""The arguments of ``sl.explore``: checks of them, and their names in code that can be run as it is."""
+"""Checks the arguments of ``sl.explore``, and finds their names for code that can be run."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ from steerlens.models import LensModel
 from steerlens.steering import Intervention, SteeringPlan, VectorSet
 
 Names = Mapping[str, str]
-"""The names of the arguments in the user's code, by the name of the argument."""
+"""The names of variables in the user's code, by the name of the argument of ``sl.explore``."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The first lines of the code of a view."""
+    """The first lines of the code that makes a view."""
 
     names: Names
     split: str = ""
@@ -24,10 +24,11 @@ class Code:
     dev: str = ""
     """The code that makes ``dev`` from ``split``."""
     vectors: str = ""
-    """The code that makes ``vectors``, from ``split`` if none were given; empty if there are no vectors."""
+    """The code that makes ``vectors``. If the user gave no vectors, they are made from ``split``. The code is empty if there are
+    no vectors."""
 
     def begin(self, *, vectors: bool = False, items: bool = False) -> str:
-        """Returns the lines before those of the view.
+        """Returns the code that comes before the code of the view.
 
         Args:
             vectors: whether the view needs ``vectors``.
@@ -42,11 +43,11 @@ class Code:
 
 
 def names_of(**given: Any) -> Names:
-    """Returns the names of the arguments in the notebook: the name of a variable with the object, a list of such names, or
-    otherwise the name of the argument.
+    """Returns the names of the arguments in the notebook: the name of the variable that holds the object, or a list of variable
+    names. If there is no such variable, the name of the argument is returned.
 
     Args:
-        given: the objects by argument; ``None`` means that the argument was not given.
+        given: the object of each argument; ``None`` means that the argument was not given.
     """
     known = {id(value): name for name, value in vars(sys.modules["__main__"]).items() if not name.startswith("_")}
     return {name: _name(value, known) or _argument(name, value) for name, value in given.items() if value is not None}
@@ -75,7 +76,7 @@ def data_code(names: Names, items: Items | Split, concepts: int | None, seed: in
 def vectors_code(
     names: Names, given: object, train_concepts: int | None = None, seed: int = 0, locales: Sequence[str] = ()
 ) -> str:
-    """Returns the code that makes ``vectors``; empty if none are used."""
+    """Returns the code that makes ``vectors``. The code is empty if no vectors are used."""
     if given is None:
         taken = (
             f"vectors = sl.steering.take(model, split.train.sample({train_concepts}, seed={seed}), locales={list(locales)!r})\n"
@@ -91,7 +92,7 @@ def checked_model(model: object) -> LensModel:
     """Returns a model that can be explored.
 
     Raises:
-        SettingsError: the object is not such a model.
+        SettingsError: the object is not a model that can be explored.
     """
     if isinstance(model, LensModel):
         return model
@@ -117,7 +118,7 @@ def checked_prompts(prompts: object) -> tuple[str, ...]:
     """Returns prompts as texts.
 
     Raises:
-        SettingsError: something is not a text, or a text is empty.
+        SettingsError: a prompt is not a text, or is empty.
     """
     if prompts is None:
         return ()
@@ -135,7 +136,7 @@ def checked_prompts(prompts: object) -> tuple[str, ...]:
 
 
 def checked_vectors(vectors: object) -> Any:
-    """Returns vectors that can be offered: a set, one vector, or several as a list.
+    """Returns vectors that can be offered: a vector set, one vector, or a list of vectors.
 
     Raises:
         SettingsError: the object is something else, such as a plan or tensors.

@@ -1,4 +1,4 @@
-"""The plans made by hand: the kept steps, the chosen step, and plans that are pinned for comparison."""
+"""Manages the plans that the user sets in an explorer: kept steps, the chosen step, and plans that are pinned for comparison."""
 
 from steerlens.errors import UnknownNameError
 from steerlens.notebook.selection import Move, Selection
@@ -10,14 +10,14 @@ PINS = ("A", "B")
 
 
 class Hand:
-    """The kept steps and the pinned plans."""
+    """The kept steps and the pinned plans of an explorer."""
 
     def __init__(self, specimen: Specimen, selection: Selection) -> None:
         self._specimen, self._selection = specimen, selection
         self.kept: Moves = ()
-        """Steps that stay while others are tried."""
+        """The steps that stay while the user tries other steps."""
         self.pinned: dict[str, Moves] = {}
-        """Plans that were pinned, by ``A`` and ``B``."""
+        """The pinned plans, by their names ``A`` and ``B``."""
 
     @property
     def moves(self) -> Moves:
@@ -27,7 +27,7 @@ class Hand:
 
     @property
     def plan(self) -> SteeringPlan:
-        """The plan of these steps."""
+        """The plan of the kept steps and the chosen step."""
         return self.plan_of(self.moves)
 
     def plan_of(self, moves: Moves) -> SteeringPlan:
@@ -35,11 +35,11 @@ class Hand:
         return sum((move.plan(self._specimen.vectors) for move in moves), no_steering(self._specimen.model.fingerprint))
 
     def said(self, moves: Moves) -> str:
-        """Returns a plan in words."""
+        """Returns a description of some steps in words."""
         return str(self.plan_of(moves))
 
     def keep(self) -> None:
-        """Adds the chosen step to the kept steps. The slider goes back to 0, ready for the next step."""
+        """Adds the chosen step to the kept steps, and sets the slider back to 0."""
         self.kept = self.moves
         self._selection.set(strength=0.0)
 
@@ -48,10 +48,10 @@ class Hand:
         self.kept = ()
 
     def pin(self, name: str) -> None:
-        """Pins the present plan as ``A`` or ``B``. If it is already pinned there, the pin is removed.
+        """Pins the current plan as ``A`` or ``B``. If the plan is already pinned under this name, the pin is removed.
 
         Raises:
-            UnknownNameError: another name is given.
+            UnknownNameError: the name is neither ``A`` nor ``B``.
         """
         if name not in PINS:
             raise UnknownNameError("pin", name, PINS)
@@ -62,10 +62,10 @@ class Hand:
         self.pinned = dict(sorted(pinned.items()))
 
     def code(self) -> str:
-        """Returns the line that makes ``plan`` from ``vectors``; empty if nothing is steered."""
+        """Returns the line of code that makes ``plan`` from ``vectors``. The line is empty if nothing is steered."""
         return f"plan = {' + '.join(move.code() for move in self.moves)}\n" if self.moves else ""
 
 
 def acting(moves: Moves) -> Moves:
-    """Returns the steps that change something: those with a strength other than 0."""
+    """Returns the steps that change something, which are all steps with a strength other than 0."""
     return tuple(move for move in moves if move.strength)

@@ -1,4 +1,5 @@
-"""The effect of steering on one item: its margin by strength, predicted at once, and its choices before and after."""
+"""Shows the effect of steering on one item: its margin by strength, which is predicted at once, and its choices before and
+after."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +25,14 @@ _BEFORE = {"symbol": "x-thin-open", "size": 8, "color": "#5f6b7a", "line": {"wid
 
 
 class ItemEffect:
-    """The margin's curve and the choices' bars."""
+    """The view of one item: the curve of the margin by strength, and the bars of the choices."""
 
     def __init__(self, specimen: Specimen, selection: Selection, hand: Hand, limit: float, width: int, height: int) -> None:
         self._specimen, self._selection, self._hand, self._limit = specimen, selection, hand, limit
         self._live: dict[Any, LiveItem] = {}
         self._others: dict[Any, Outcome] = {}
         self.item.derive()
-        self._run()  # figures that are whole from the start need no message, which a page that is slow to open could miss
+        self._run()  # complete figures need no later message, which a slow page could miss
         half = width // 2 - 2
         self._curve, self._bars = Picture(self._margins(), half, height), Picture(self._bar_chart(), half, height)
         self.widget = ipywidgets.HBox([self._curve.widget, self._bars.widget])
@@ -49,7 +50,7 @@ class ItemEffect:
         return self._live[key]
 
     def update(self) -> str:
-        """Draws the predicted margin, if no pass is needed for it.
+        """Draws the predicted margin, if no pass is needed for the prediction.
 
         Returns:
             The results that are known now, as HTML.
@@ -60,7 +61,7 @@ class ItemEffect:
         return self._saying()
 
     def steps(self) -> Steps:
-        """Computes the derivative, then the exact scores."""
+        """Computes the derivative, and then the exact scores."""
         self.item.derive()
         yield
         self._run()
@@ -68,7 +69,7 @@ class ItemEffect:
         yield
 
     def verdict(self, moves: Moves) -> str:
-        """Returns a short text on the effect of a plan on the item. The item is run for it."""
+        """Runs the item under a plan, and returns a short text on the effect."""
         outcome, moves = self.item.unsteered, acting(moves)
         if moves:
             key = (self._selection.locale, self._selection.concept, moves)
@@ -79,17 +80,18 @@ class ItemEffect:
         return f"margin {outcome.margin:+.2f} {'✓' if outcome.correct else '✗'}" if outcome.valid else "scores are not finite"
 
     def figures(self) -> "list[Figure]":
-        """The margin's curve and the choices' bars."""
+        """Returns the curve of the margin by strength, and the bars of the choices."""
         self._run()
         return [self._margins(), self._choices().plot()]
 
     def to_frame(self) -> "pd.DataFrame":
-        """The choices, unsteered and steered."""
+        """Returns the choices with their scores, unsteered and steered."""
         self._run()
         return self._choices().to_frame()
 
     def curve(self) -> "pd.DataFrame":
-        """The margin by strength: predicted, run, and as predicted before it was run."""
+        """Returns the margin by strength: the current prediction, the exact margin of strengths that were run, and the prediction
+        before the run."""
         return self.item.curve(self._selection.vector, self._selection.layer, self._limit)
 
     def _run(self) -> None:
@@ -102,7 +104,7 @@ class ItemEffect:
         return self.item.known(chosen.vector, chosen.layer).get(chosen.strength)
 
     def _choices(self) -> ItemChoices:
-        """The known choices. They are only unsteered until the plan has been run."""
+        """Returns the known scores of the choices. Before the plan has been run, only the unsteered scores are known."""
         return compared(self.item.unsteered, self._known())
 
     def _bar_chart(self) -> "Figure":
@@ -114,7 +116,7 @@ class ItemEffect:
         fig = margin_curve(frame, chosen.strength, f"{chosen.vector} {chosen.locale} at layer {chosen.layer}")
         missed = frame[frame["before"].notna()]
         fig.add_scatter(x=missed["strength"], y=missed["before"], mode="markers", marker=_BEFORE, name="predicted first")
-        fig.update_traces(showlegend=False, selector={"name": "predicted"})  # the dotted line: there is no room for all three
+        fig.update_traces(showlegend=False, selector={"name": "predicted"})  # the dotted line has no space for all three
         return fig.update_traces(hovertemplate="strength %{x:+.2f}: %{y:+.2f}<extra>%{fullData.name}</extra>")
 
     def _saying(self) -> str:

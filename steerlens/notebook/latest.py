@@ -1,25 +1,24 @@
-"""Runs the newest request, in slices between the kernel's other messages. A newer request ends an older one."""
+"""Runs the newest request, in slices between the kernel's other messages. A new request ends an older request."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
 
 Steps = Iterator[None]
-"""Work that pauses at each ``yield``. Everything that it has set up must be removed before it pauses, as other code runs
-then."""
+"""Work that pauses at each ``yield``. Before each pause, the work must remove everything that it has set up, because other code
+runs during the pause."""
 
 WAIT = 0.1
-"""The number of seconds for which a request must be the newest before it starts. A slider that is dragged makes many
-requests."""
+"""The number of seconds for which a request must be the newest before its work starts. Dragging a slider makes many requests."""
 _PAUSE = 0.005
 
 
 class Latest:
-    """Runs one job at a time on the event loop on which cells run, so that no cell ever sees a half-done job.
+    """Runs one job at a time on the event loop of the notebook's cells, so that no cell ever sees a half-done job.
 
-    JupyterLab may deliver a slider's moves in another thread (a subshell of the kernel) while a cell runs. No work is done in
-    that thread. The work is handed to the event loop of the thread that made this object, and waits until the cell has ended.
-    If no event loop runs (in a script or a test), a job waits until ``settle``.
+    JupyterLab may deliver a slider's moves in another thread (a subshell of the kernel) while a cell runs. No work is done in the
+    other thread. The work goes to the event loop of the thread that made this object, and waits until the cell has ended. If no
+    event loop runs (in a script or a test), a job waits until ``settle``.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
@@ -38,14 +37,14 @@ class Latest:
         return self._steps is not None
 
     def call(self, work: Callable[[], None]) -> None:
-        """Does the work now if this is the cells' thread, and otherwise as soon as no cell runs."""
+        """Runs ``work`` now if the current thread is the thread of the cells, and otherwise as soon as no cell runs."""
         if self._loop is None or threading.get_ident() == self._thread:
             work()
         else:
             self._loop.call_soon_threadsafe(work)
 
     def submit(self, steps: Steps) -> None:
-        """Drops the previous job and starts this one soon. Use it inside ``call``."""
+        """Drops the previous job, and starts a new job soon. Use this method inside ``call``."""
         self.cancel()
         self._steps = steps
         if self._loop is not None and self._loop.is_running():
@@ -58,7 +57,7 @@ class Latest:
         self._steps = self._task = None
 
     def settle(self) -> None:
-        """Runs the job now, to its end.
+        """Runs the current job now, to its end.
 
         Raises:
             Exception: any error that the job raises.

@@ -1,4 +1,4 @@
-"""A score over layers and locales. A click chooses both."""
+"""Shows a score over layers and locales. A click on a cell chooses the layer and the locale."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ KEPT = {"color": "#111111", "width": 2, "dash": "dot"}
 
 
 class LayersView(View):
-    """A heatmap with the chosen cell framed; layers of kept steps have a dotted frame."""
+    """A heatmap with a frame around the chosen cell. Layers of kept steps have a dotted frame."""
 
     def __init__(self, specimen: Specimen, own: Studied, selection: Selection, hand: Hand, width: int, height: int) -> None:
         self._specimen, self._own, self._selection, self._hand = specimen, own, selection, hand
@@ -33,17 +33,17 @@ class LayersView(View):
         self.widget = ipywidgets.VBox([self.score, self._picture.widget])
 
     def update(self) -> None:
-        """Draws the heatmap again if it would look different."""
+        """Draws the heatmap again if its content has changed."""
         if self._drawn != self._state:
             self._drawn = self._state
             self._picture.draw(self._figure())
 
     def figures(self) -> "list[Figure]":
-        """The heatmap."""
+        """Returns the heatmap."""
         return [self._figure()]
 
     def to_frame(self) -> "pd.DataFrame":
-        """The table behind the heatmap."""
+        """Returns the table from which the heatmap is drawn."""
         of = self._of
         if not of.vector:
             return self._own.separated.to_frame()
@@ -51,7 +51,7 @@ class LayersView(View):
         return frame[(frame["vector"] == of.vector) & (frame["score"] == of.score)]
 
     def as_code(self) -> str:
-        """Code that makes the heatmap."""
+        """Returns code that makes the heatmap."""
         layers, own = list(self._specimen.layers), self._own
         begin = self._specimen.code.begin(items=True, vectors=bool(self._of.vector))
         if not self._of.vector:
@@ -76,12 +76,12 @@ class LayersView(View):
             if str(move.layer) in rows:
                 row = rows.index(str(move.layer))
                 fig.add_shape(type="rect", x0=-0.5, x1=len(columns) - 0.5, y0=row - 0.5, y1=row + 0.5, line=KEPT)
-        if chosen.locale in columns and str(chosen.layer) in rows:  # a vector of some locales only has no column for others
+        if chosen.locale in columns and str(chosen.layer) in rows:  # a vector may have columns for some locales only
             column, row = columns.index(chosen.locale), rows.index(str(chosen.layer))
             fig.add_shape(type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line=CHOSEN)
         return fig
 
     def _clicked(self, x: float | str, y: float | str) -> None:
-        locale = str(x)  # "all" is a column too
+        locale = str(x)  # the column "all" is no locale
         place = {"locale": locale} if locale in self._specimen.locales else {}
         self._selection.set(**place, layer=int(y))

@@ -1,4 +1,5 @@
-"""One item under the slider. Its margin is predicted at once, its choices are scored exactly, and both results are kept."""
+"""Predicts and runs one item under the slider. The margin is predicted at once, the choices are scored exactly, and all results
+are kept."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,11 +14,11 @@ from steerlens.models import LensModel
 from steerlens.steering import Intervention, SteeredTokens, SteeringPlan, SteeringVector, StepSpec
 
 _CURVE = 33
-"""The number of strengths through which the predicted line is drawn."""
+"""The number of strengths at which the predicted line is computed."""
 
 
 class LiveItem:
-    """One item, the vectors that may steer it, and the results so far."""
+    """One item, the vectors that can steer the item, and the results so far."""
 
     def __init__(
         self,
@@ -31,8 +32,9 @@ class LiveItem:
         """Makes the object without running anything.
 
         Args:
-            layers: the layers that all of the vectors have.
-            kept: the steps with which every plan here begins. Derivatives are still those of the unsteered model.
+            layers: the layers that all vectors have.
+            kept: the steps that are part of every plan of this item. Derivatives are computed without these steps, on the
+                unsteered model.
         """
         self.item, self.kept = item, kept
         self._wanted, self._tokens = [(vector, layers) for vector in vectors], tokens
@@ -49,16 +51,16 @@ class LiveItem:
 
     @property
     def derived(self) -> bool:
-        """Whether a prediction needs no further pass."""
+        """Whether a prediction can be made without another pass."""
         return "_predicted" in self.__dict__ and "base" in self.__dict__
 
     def derive(self) -> None:
-        """Computes the derivative and the outcome at strength 0, if this has not been done."""
+        """Computes the derivative and the outcome at strength 0, if they are not known yet."""
         _ = self._predicted, self.base
 
     @cached_property
     def base(self) -> Outcome:
-        """The outcome at strength 0: under the kept steps alone."""
+        """The outcome at strength 0, with only the kept steps."""
         return self.unsteered if self.kept is None else self._scorer.score(self.kept)[0]
 
     @property
@@ -67,7 +69,7 @@ class LiveItem:
         return finite(self._scorer.base, self._scorer.model)[0]
 
     def known(self, name: str, layer: int) -> dict[float, Outcome]:
-        """The outcomes that were run with one vector at one layer, by strength."""
+        """Returns the outcomes that were run with one vector at one layer, by strength."""
         return self._exact.setdefault((name, layer), {})
 
     def run(self, plan: SteeringPlan, step: StepSpec) -> Outcome:
@@ -75,7 +77,7 @@ class LiveItem:
 
         Args:
             plan: the plan of the additional step.
-            step: the vector and the layer of this step.
+            step: the vector and the layer of the additional step.
         """
         known = self.known(step.vector, step.layer)
         if step.strength not in known:
@@ -89,30 +91,30 @@ class LiveItem:
         return self._scorer.score(plan)[0]
 
     def predicted(self, name: str, layer: int, strength: float) -> float:
-        """The predicted margin at one strength: a line with the derivative at 0 or, if strengths were run, a curve bent through
-        the nearest one."""
+        """Returns the predicted margin at one strength. The prediction is a line with the derivative at 0. If other strengths
+        were run, it is a curve through the nearest of them."""
         attribution, base = self._predicted[name], self.base.margin
         run = [one for one, outcome in self.known(name, layer).items() if one * strength > 0 and outcome.valid]
         if run:
             nearest = min(run, key=lambda one: abs(one - strength))
             change = np.array([self.known(name, layer)[nearest].margin - base])
             attribution = attribution.anchored(layer, nearest, change)
-        if layer not in attribution.slopes:  # an intervention that is no addition, and nothing was run yet
+        if layer not in attribution.slopes:  # the intervention adds no vector, and no strength was run yet
             return base if strength == 0 else float("nan")
         return base + float(attribution.predict(layer, strength)[0])
 
     def said_before(self, name: str, layer: int, strength: float) -> float:
-        """The margin that was predicted before this strength was run. It is kept, right or wrong. Before the run, it is the
-        present prediction."""
+        """Returns the margin that was predicted before this strength was run. If the strength was not run yet, returns the
+        current prediction."""
         before = self._before.get((name, layer, strength))
         return self.predicted(name, layer, strength) if before is None else before
 
     def curve(self, name: str, layer: int, limit: float) -> pd.DataFrame:
-        """The margin by strength, in nats per token.
+        """Returns the margin by strength, in nats per token.
 
         Returns:
-            Columns strength, predicted (bent through the strengths that were run), exact, and before (the prediction before the
-                run); exact and before are NaN at strengths that were not run.
+            Columns strength, predicted (a curve through the strengths that were run), exact, and before (the prediction before
+                the run). The columns exact and before are NaN at strengths that were not run.
         """
         known = {0.0: self.base, **self.known(name, layer)}
         strengths = sorted({*np.linspace(-limit, limit, _CURVE).tolist(), *known})

@@ -1,4 +1,4 @@
-"""The most probable next tokens of a prompt, unsteered and steered."""
+"""Finds the most probable next tokens of a prompt, unsteered and steered."""
 
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ def next_tokens(model: LensModel, prompt: str, plan: SteeringPlan | None = None,
     Args:
         model: the model that is read.
         prompt: the text that is continued.
-        plan: the plan that steers the model; ``None`` for unsteered only.
-        top: the number of most probable tokens, both unsteered and steered.
+        plan: the plan that steers the model; ``None`` reads only the unsteered model.
+        top: the number of most probable tokens of each kind, unsteered and steered.
 
     Returns:
         Columns steering (``unsteered``, ``steered``), token and probability. The most probable unsteered tokens come first.
@@ -65,7 +65,7 @@ def next_token_bars(frame: pd.DataFrame) -> "Figure":
 
 
 def seen(token: str) -> str:
-    """Returns a token with visible white space: a space in front as ``␣``, a line break as ``⏎``."""
+    """Returns a token with visible white space: a space in front is shown as ``␣``, and a line break as ``⏎``."""
     return (f"␣{token[1:]}" if token.startswith(" ") else token).replace("\n", "⏎") or "∅"
 
 

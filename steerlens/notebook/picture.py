@@ -1,4 +1,4 @@
-"""A figure on the page, with its title as a caption above it."""
+"""Shows a figure on the page, with its title as a caption above the figure."""
 
 from collections.abc import Callable
 from html import escape
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 
 class Picture:
-    """A figure that can be redrawn, small enough to be placed among others. The subtitle appears when the pointer is on the
-    caption."""
+    """A small figure that can be redrawn. The subtitle appears when the pointer is on the caption."""
 
     def __init__(self, fig: "Figure", width: int, height: int, clicked: Callable[[float | str, float | str], None] | None = None):
         """Draws the figure.
@@ -22,7 +21,7 @@ class Picture:
         Args:
             width: the width in pixels.
             height: the height in pixels, without the caption.
-            clicked: called with x and y of the point that is clicked.
+            clicked: a function that is called with x and y of a clicked point.
         """
         self._clicked, self._drawn = clicked, (fig.to_json(), width)
         self._caption = ipywidgets.HTML(_caption(fig), layout={"width": f"{width}px"})
@@ -31,7 +30,7 @@ class Picture:
         self._listen()
 
     def draw(self, fig: "Figure", width: int | None = None) -> None:
-        """Shows another figure in its place. Nothing is sent to the page if it is the same.
+        """Shows another figure in place of the current figure. If the two figures are the same, nothing is sent to the page.
 
         Args:
             width: the width in pixels; unchanged for ``None``.

@@ -1,4 +1,4 @@
-"""The prompts at the chosen layer, in two dimensions. A click on a point chooses its prompt."""
+"""Shows the prompts at the chosen layer in two dimensions. A click on a point chooses its prompt."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ _RING = {"symbol": "circle-open", "size": 17, "color": "#111111", "line": {"widt
 
 
 class PointsView(View):
-    """A scatter of residuals, with a ring around the chosen prompt."""
+    """A scatter plot of residuals, with a ring around the chosen prompt."""
 
     def __init__(self, specimen: Specimen, own: Studied, selection: Selection, width: int, height: int) -> None:
         self._specimen, self._own, self._selection = specimen, own, selection
@@ -32,21 +32,21 @@ class PointsView(View):
         self.widget = ipywidgets.VBox([ipywidgets.HBox(list(self.controls.values())), self._picture.widget])
 
     def update(self) -> None:
-        """Draws the scatter again if it would look different."""
+        """Draws the scatter plot again if its content has changed."""
         if self._drawn != self._state:
             self._drawn = self._state
             self._picture.draw(self._figure())
 
     def figures(self) -> "list[Figure]":
-        """The scatter, without the ring."""
+        """Returns the scatter plot without the ring."""
         return [self._map().scatter(self.colour.value)]
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row per point."""
+        """Returns a table with one row per point."""
         return self._map().to_frame()
 
     def as_code(self) -> str:
-        """Code that makes the scatter."""
+        """Returns code that makes the scatter plot."""
         layer, axes, locale = self._selection.layer, _AXES[self.axes.value], self._locale
         return (
             f"{self._specimen.code.begin(items=True)}stack = model.residuals(dev.prompts(explicit=False), [{layer}])\n"

@@ -1,4 +1,4 @@
-"""The effect of steering on a free prompt: the most probable next tokens, before and after."""
+"""Shows the effect of steering on a free prompt: the most probable next tokens, unsteered and steered."""
 
 from html import escape
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PromptEffect:
-    """Bars of the next tokens' probabilities."""
+    """The view of a free prompt: bars for the probabilities of its next tokens."""
 
     def __init__(self, specimen: Specimen, selection: Selection, hand: Hand, width: int, height: int) -> None:
         self._specimen, self._selection, self._hand, self._size = specimen, selection, hand, (width, height)
@@ -41,20 +41,20 @@ class PromptEffect:
         return f"next token: unsteered {before}" + "".join(f", steered {own}" for own in after)
 
     def steps(self) -> Steps:
-        """Runs one pass unsteered and one steered."""
+        """Runs one unsteered pass and one steered pass."""
         self.to_frame()
         yield
 
     def verdict(self, moves: Moves) -> str:
-        """Returns the most probable next token under a plan, as HTML. The prompt is run for it."""
+        """Runs the prompt under a plan, and returns the most probable next token as HTML."""
         return f"next: {self._best(acting(moves))}"
 
     def figures(self) -> "list[Figure]":
-        """The bars."""
+        """Returns the bars of next tokens."""
         return [next_token_bars(self.to_frame())]
 
     def to_frame(self) -> "pd.DataFrame":
-        """The most probable next tokens, unsteered and steered."""
+        """Returns the most probable next tokens, unsteered and steered."""
         return self._read(acting(self._hand.moves))
 
     def _read(self, moves: Moves) -> "pd.DataFrame":

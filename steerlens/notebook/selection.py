@@ -1,4 +1,4 @@
-"""The selection that the views of an explorer share: one prompt, one locale, one layer, one step of steering."""
+"""Defines the selection that the views of an explorer share: one prompt, one locale, one layer, and one step of steering."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from steerlens.steering import STEERED_TOKENS, Intervention, SteeredTokens, Stee
 
 @dataclass(frozen=True)
 class Move:
-    """One step of steering with one vector of a set."""
+    """A step of steering with one vector of a vector set."""
 
     vector: tuple[str, str]
     """The vector's name and locale."""
@@ -22,7 +22,7 @@ class Move:
 
     @property
     def spec(self) -> StepSpec:
-        """The step with the vector's name, without the locale."""
+        """The step of steering with the vector's name, and without the locale."""
         return StepSpec(self.vector[0], self.layer, self.strength, self.tokens)
 
     def plan(self, vectors: VectorSet) -> SteeringPlan:
@@ -37,7 +37,7 @@ class Move:
 
 
 class Selection(traitlets.HasTraits):
-    """The current choices among the available ones. They can be set from code, and the page then follows."""
+    """The current choices of an explorer. You can set the choices from code, and the page then follows."""
 
     locale = traitlets.Unicode()
     layer = traitlets.Int()
@@ -68,7 +68,7 @@ class Selection(traitlets.HasTraits):
 
     @property
     def offered(self) -> Mapping[str, Intervention]:
-        """The vectors that can be chosen now, by their names here."""
+        """The vectors that can be chosen now, by the names that the explorer shows."""
         return self._specimen.offered(self.locale)
 
     @property
@@ -80,18 +80,18 @@ class Selection(traitlets.HasTraits):
 
     @property
     def prompt(self) -> str:
-        """The text that is continued: the free prompt, or the item's."""
+        """The text that is continued: the free prompt, or the prompt of the item."""
         return self.text or self._specimen.item(self.locale, self.concept).prompt().text
 
     def set(self, **choices: object) -> None:
         """Sets several choices at once, as in ``set(layer=9, strength=2.0)``.
 
         Raises:
-            TraitError: there is no such choice, or the value is not available.
+            TraitError: a choice has an unknown name, or the value is not available.
         """
         for name in choices:
             _among(name, self.trait_names(), "thing to choose")
-        order = ["locale", "concept"]  # the locale first, since others depend on it; a new item ends a free prompt
+        order = ["locale", "concept"]  # the locale first, because other choices depend on it; a new item ends a free prompt
         for name in sorted(choices, key=lambda name: order.index(name) if name in order else len(order)):
             self.set_trait(name, choices[name])
 

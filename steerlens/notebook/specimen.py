@@ -1,4 +1,5 @@
-"""The objects that an explorer shows: a model, the vectors that steer it, and prompts, or items with their computed results."""
+"""Prepares the objects that an explorer shows: a model, the vectors that steer it, prompts, and items with their computed
+results."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,23 +12,24 @@ from steerlens.notebook.studied import Studied, studied
 from steerlens.steering import Intervention, SteeredTokens, VectorSet, take, vector_set
 
 FIRST = "The capital of France is"
-"""The prompt if none was given."""
+"""The prompt that is shown if no prompt was given."""
 Given = VectorSet | Intervention | Iterable[Intervention] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Specimen:
-    """Prompts alone, or prompts and items. With items, vectors come from train, and the items that are shown come from dev."""
+    """The objects that an explorer shows: prompts, or prompts and items. With items, vectors come from train, and the items that
+    are shown come from dev."""
 
     model: LensModel
     vectors: VectorSet
-    """The vectors. The set may be empty if there are no items."""
+    """The vectors that can be chosen. The set may be empty if there are no items."""
     layers: tuple[int, ...]
     """The layers that all vectors have; all layers of the model if there are no vectors."""
     tokens: SteeredTokens
     """The tokens that are steered at the start, and in the predicted effects."""
     prompts: tuple[str, ...]
-    """Free prompts; at least one if there are no items."""
+    """The free prompts. There is at least one free prompt if there are no items."""
     code: Code
     studied: Studied | None = None
 
@@ -37,8 +39,8 @@ class Specimen:
         return self.studied.looked.locales if self.studied else ("",)
 
     def offered(self, locale: str) -> dict[str, Intervention]:
-        """Returns the vectors that can be chosen, by their names here: those of a locale if there are items, otherwise all of
-        them."""
+        """Returns the vectors that can be chosen, by the names that the explorer shows. With items, only the vectors of the
+        locale can be chosen."""
         if self.studied:
             return self.vectors.of(locale)
         return {vector.label: vector for vector in self.vectors.values()}
@@ -62,7 +64,7 @@ class Specimen:
 
 
 def free_specimen(model: LensModel, prompts: tuple[str, ...], vectors: Given, *, tokens: SteeredTokens) -> Specimen:
-    """Returns prompts with any vectors, without items.
+    """Returns a specimen of prompts and any vectors, without items.
 
     Raises:
         SettingsError: two vectors have the same name and locale, or the vectors share no layer.
@@ -85,20 +87,21 @@ def item_specimen(
     tokens: SteeredTokens = "last_onward",
     seed: int = 0,
 ) -> Specimen:
-    """Takes vectors from train, and computes residuals, separability and predicted effects of dev items.
+    """Returns a specimen with items. Vectors are computed from train, and residuals, separability and predicted effects from dev
+    items.
 
     Args:
-        items: items that are split by concept here, or a split.
-        vectors: the vectors; ``None`` takes EN and LOC of every locale from train. A vector without a locale is offered in all
+        items: a split, or items that this function splits by concept.
+        vectors: the vectors; ``None`` computes EN and LOC of every locale from train. A vector without a locale is offered in all
             locales. Locales without a vector are left out.
-        prompts: free prompts that are offered in addition to those of the items.
-        train_concepts: the number of concepts of each kind from which vectors are taken.
+        prompts: free prompts that are offered in addition to the prompts of the items.
+        train_concepts: the number of concepts of each kind from which vectors are computed.
         concepts: the number of dev concepts of each kind that are shown.
         tokens: the steered tokens, for the predicted effects.
 
     Raises:
-        SettingsError: there is no locale besides English, there are no vectors, two have the same name and locale, or they
-            share no layer.
+        SettingsError: there is no locale besides English, there are no vectors, two vectors have the same name and locale, or the
+            vectors share no layer.
         UnknownNameError: a vector's locale has no items.
         FingerprintError: a vector belongs to another model.
     """
@@ -137,6 +140,6 @@ def _common(model: LensModel, vectors: VectorSet) -> tuple[int, ...]:
     layers = sorted(set.intersection(*(set(vector.layers) for vector in vectors.values())))
     if not layers:
         raise SettingsError(
-            "the vectors have no layer in common: expected vectors at the same layers. Take them at the same layers."
+            "the vectors have no layer in common: expected vectors at the same layers. Compute all vectors at the same layers."
         )
     return tuple(layers)

@@ -18,7 +18,7 @@ _ADVICE = "Give what explorer.state() returned, for the same model, vectors and 
 
 
 def state_of(explorer: "Explorer") -> dict[str, Any]:
-    """Returns the chosen, kept, pinned and shown things."""
+    """Returns the selection, the kept steps, the pinned plans and the open views."""
     hand = explorer.hand
     return {
         "selection": {name: getattr(explorer.selection, name) for name in _CHOICES},
@@ -30,10 +30,12 @@ def state_of(explorer: "Explorer") -> dict[str, Any]:
 
 
 def restore(explorer: "Explorer", state: object) -> None:
-    """Sets the chosen, kept, pinned and shown things from a state. Things that the state does not mention do not change.
+    """Sets the selection, the kept steps, the pinned plans and the open views from a state. Parts that are missing in the state
+    do not change.
 
     Raises:
-        SettingsError: it is not a state of an explorer with these objects. In this case only the selection may have changed.
+        SettingsError: ``state`` is not a state of an explorer with the same objects. After this error, only the selection may
+            have changed.
     """
     parts = {"selection": dict, "kept": list, "pinned": dict, "shown": dict, "tab": str}
     if not isinstance(state, Mapping) or not set(state) <= set(parts):
@@ -64,11 +66,11 @@ def _listed(moves: Moves) -> list[dict[str, Any]]:
 
 
 def _moves(explorer: "Explorer", listed: object) -> Moves:
-    """The steps in a list, with vectors that exist here.
+    """Returns the steps in a list, after a check that the explorer has their vectors.
 
     Raises:
-        SettingsError: these are not steps.
-        SteerlensError: a vector or a layer does not exist here.
+        SettingsError: ``listed`` is not a list of steps.
+        SteerlensError: the explorer does not have a vector or a layer of a step.
     """
     if not isinstance(listed, list) or not all(isinstance(each, dict) and set(each) == _MOVE for each in listed):
         raise _refused(f"steps {listed!r:.80}", f"a list of dicts with {', '.join(sorted(_MOVE))}")

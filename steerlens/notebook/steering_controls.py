@@ -1,4 +1,4 @@
-"""The lists, the text box and the sliders that choose a prompt and a step of steering."""
+"""Defines the lists, the text box and the sliders that choose a prompt and a step of steering."""
 
 from functools import partial
 from typing import Any
@@ -12,14 +12,14 @@ from steerlens.notebook.specimen import Specimen
 from steerlens.steering import STEERED_TOKENS
 
 _LONGEST = 64
-"""The number of letters of a question in the list."""
+"""The largest number of letters of a question that the list shows."""
 _BUTTONS = 4
-"""The largest number of vectors that are offered as buttons. If there are more, they are offered as a list."""
+"""The largest number of vectors that are offered as buttons. A larger number of vectors is offered as a list."""
 _NARROW = {"description_width": "60px"}
 
 
 class SteeringControls:
-    """The controls that set the selection and show it."""
+    """The controls that show the selection and change it."""
 
     def __init__(self, specimen: Specimen, selection: Selection, limit: float) -> None:
         self._specimen, self._selection, self._filling = specimen, selection, False
@@ -53,7 +53,7 @@ class SteeringControls:
             for name in PINS
         }
         self.status = ipywidgets.HTML()
-        """Shows that a computation is running."""
+        """The text that shows whether a computation is running."""
         self.widget = self._laid_out()
         self._connect()
         self.update()
@@ -78,9 +78,9 @@ class SteeringControls:
         self.text.observe(self._written, "value")
 
     def update(self) -> None:
-        """Offers the choices of the chosen locale, and shows what is chosen."""
+        """Offers the choices of the chosen locale, and shows the current choices."""
         chosen = self._selection
-        self._filling = True  # lists that are filled choose something themselves
+        self._filling = True  # a list that is filled changes its value itself
         try:
             if self._filled != (chosen.locale, chosen.text):
                 self._filled = (chosen.locale, chosen.text)
@@ -94,7 +94,7 @@ class SteeringControls:
             self._filling = False
 
     def _offered(self) -> list[tuple[str, tuple[bool, str]]]:
-        """The prompts by name: items by their concept, or free prompts."""
+        """Returns the prompts that are offered, with their names: items by their concept, and free prompts."""
         own, chosen = self._specimen, self._selection
         items = own.studied.of(chosen.locale) if own.studied else ()
         free = dict.fromkeys((*own.prompts, *([chosen.text] if chosen.text else [])))
@@ -113,8 +113,8 @@ class SteeringControls:
             self._selection.set(**({"concept": name, "text": ""} if of_item else {"text": name}))
 
     def _written(self, change: Any) -> None:
-        """Handles a typed text as a free prompt. The item's own text chooses the item again, and an empty text changes
-        nothing."""
+        """Makes a typed text the free prompt. If the text is the item's own prompt, the item is chosen again. An empty text
+        changes nothing."""
         if self._filling:
             return
         chosen, own = self._selection, self._specimen

@@ -1,4 +1,4 @@
-"""One prompt under a slider: the effect of steering on it, first predicted and then run."""
+"""Shows the effect of steering on one prompt, first predicted and then run."""
 
 from html import escape
 from itertools import chain
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SteeringView(View):
-    """Controls, and the effect on the item or on the free prompt. ``texts`` is shown in a separate place."""
+    """The controls, and the effect on the item or on the free prompt. ``texts`` is shown in a separate place of the page."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class SteeringView(View):
 
     @property
     def effect(self) -> ItemEffect | PromptEffect:
-        """The view of the effect on the chosen prompt. An item has margins and choices; a free prompt has next tokens."""
+        """The view of the effect on the chosen prompt. An item shows margins and choices, and a free prompt shows next tokens."""
         return self.of_prompt if self.of_item is None or self._selection.text else self.of_item
 
     def update(self) -> None:
-        """Shows everything that can be shown at once."""
+        """Shows all results that need no pass."""
         self.choosing.update()
         self._said.value = f"<div class='said'>{self._plan_said()}<br>{self.effect.update()}</div>"
         for effect in (self.of_item, self.of_prompt):
@@ -61,21 +61,21 @@ class SteeringView(View):
                 effect.widget.layout.display = None if effect is self.effect else "none"
 
     def steps(self) -> Steps:
-        """Runs the work that needs passes, up to the texts."""
+        """Runs the work that needs passes. The texts come last."""
         for _ in chain(self.effect.steps(), [None]):
             self.update()
             yield
 
     def figures(self) -> "list[Figure]":
-        """The margin's curve and the choices' bars or, for a free prompt, the bars of next tokens."""
+        """Returns the curve of the margin and the bars of the choices. For a free prompt, returns the bars of next tokens."""
         return self.effect.figures()
 
     def to_frame(self) -> "pd.DataFrame":
-        """The choices, or the next tokens, unsteered and steered."""
+        """Returns the choices, or the next tokens, unsteered and steered."""
         return self.effect.to_frame()
 
     def as_code(self) -> str:
-        """Code that makes the plan and the bars."""
+        """Returns code that makes the plan and the bars."""
         plan = ", plan" if self._hand.moves else ""
         if self.effect is self.of_item:
             return f"{self.plan_code()}sl.evaluation.item_choices(model, item{plan}).plot()"
@@ -88,7 +88,8 @@ class SteeringView(View):
         )
 
     def plan_code(self) -> str:
-        """Returns code that makes ``plan``, if anything is steered, ``prompt``, and ``item``, if the prompt belongs to one."""
+        """Returns code that makes ``prompt``. The code also makes ``plan`` if anything is steered, and ``item`` if the prompt
+        belongs to an item."""
         chosen, items = self._selection, self.effect is self.of_item
         begin = self._specimen.code.begin(vectors=bool(self._hand.moves), items=items)
         which = f"(item.locale, item.concept) == {(chosen.locale, chosen.concept)!r}"
@@ -96,7 +97,7 @@ class SteeringView(View):
         return begin + self._hand.code() + (prompt if items else f"prompt = {chosen.prompt!r}\n")
 
     def _plan_said(self) -> str:
-        """The kept steps and the chosen step, shown differently."""
+        """Returns the kept steps and the chosen step as HTML, each with its own style."""
         kept, move = self._hand.kept, self._selection.move
         if move is None and not kept:
             return "<span class='now'>unsteered: no vectors were given</span>"

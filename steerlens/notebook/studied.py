@@ -1,4 +1,4 @@
-"""The items that an explorer shows, with their residuals and scores by layer, all made with public functions."""
+"""Computes residuals and scores by layer of the items that an explorer shows. Only public functions are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ class HeatScore:
 
     @property
     def call(self) -> str:
-        """The code that draws it from ``separated`` or ``swept``."""
+        """The code that draws the quantity from ``separated`` or ``swept``."""
         return f"swept.by_locale({self.vector!r}, {self.score!r})" if self.vector else f"separated.heatmap({self.score!r})"
 
 
 @dataclass(frozen=True, eq=False)
 class Studied:
-    """Dev items of some locales."""
+    """Dev items of some locales, with their residuals, separability and sweep."""
 
     looked: Items
     stack: ResidualStack
     """The residuals of the items' implicit prompts, at the layers that all vectors have."""
     separated: Separability
     swept: Sweep
-    """The sweep of every vector at strength 1: predicted, or run if one of them does not add a fixed direction."""
+    """The sweep of every vector at strength 1. The sweep is predicted, or run if a vector does not add a fixed direction."""
     mode: Mode
     """The mode of the sweep."""
     seed: int

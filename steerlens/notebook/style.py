@@ -1,4 +1,4 @@
-"""The style sheet of the explorer. It is small, and dark if the page is dark."""
+"""Contains the style sheet of the explorer, which is dark if the page is dark."""
 
 STYLE = """
 .steerlens-explorer { max-width: 1180px; }

@@ -1,4 +1,4 @@
-"""The texts for the chosen prompt: unsteered, steered, and under the pinned plans."""
+"""Shows the texts for the chosen prompt: unsteered, steered, and under the pinned plans."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ from steerlens.notebook.writer import Writer
 
 
 class TextsView:
-    """Texts next to each other, each with the effect of its plan on the prompt."""
+    """The view of the texts next to each other. Each text has the effect of its plan on the prompt."""
 
     def __init__(
         self, specimen: Specimen, selection: Selection, hand: Hand, length: int, verdict: Callable[[Moves], str]
@@ -24,7 +24,7 @@ class TextsView:
 
         Args:
             length: the number of new tokens of a text.
-            verdict: returns a short text on the effect of some steps on the prompt.
+            verdict: a function that returns a short text on the effect of some steps on the prompt.
         """
         self._model, self._selection, self._hand, self._verdict = specimen.model, selection, hand, verdict
         self.writer = Writer(specimen.model, length)

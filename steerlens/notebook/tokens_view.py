@@ -1,4 +1,4 @@
-"""The logit lens of the chosen prompt, token by token. A click on a cell chooses its layer."""
+"""Shows the logit lens of the chosen prompt, token by token. A click on a cell chooses the layer of the cell."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ STEERED, UNSTEERED = "steered", "unsteered"
 
 
 class TokensView(View):
-    """The view of the logit lens. It is computed only while it is open, since it unembeds every layer."""
+    """The view of the logit lens. The lens unembeds every layer, so it is computed only while the view is open."""
 
     def __init__(
         self, specimen: Specimen, selection: Selection, hand: Hand, steering: SteeringView, width: int, height: int
@@ -45,10 +45,10 @@ class TokensView(View):
         self.widget = ipywidgets.VBox([ipywidgets.HBox(own), self._box])
 
     def update(self) -> None:
-        """Does nothing, as nothing can be shown without a pass."""
+        """Does nothing, because the lens cannot be shown without a pass."""
 
     def steps(self) -> Steps:
-        """Reads the lens and draws it, if the view is open."""
+        """Reads the lens and draws the heatmap, if the view is open."""
         if not self.open:
             return
         fig = self._figure()
@@ -61,22 +61,22 @@ class TokensView(View):
             self._picture.draw(fig, width)
 
     def figures(self) -> "list[Figure]":
-        """The unsteered lens and, if something is steered, the steered one."""
+        """Returns the figure of the unsteered lens and, if something is steered, the figure of the steered lens."""
         lens = self._lens()
         return [lens.heatmap(steering) for steering in dict.fromkeys(lens.frame["steering"])]
 
     def to_frame(self) -> "pd.DataFrame":
-        """The most probable tokens, unsteered and steered."""
+        """Returns the most probable tokens, unsteered and steered."""
         return self._lens().to_frame()
 
     def as_code(self) -> str:
-        """Code that makes the heatmap."""
+        """Returns code that makes the heatmap."""
         plan = ", plan" if self._hand.moves else ""
         shown = f'heatmap("{STEERED}")' if plan else "heatmap()"
         return f"{self._steering.plan_code()}sl.probing.token_lens(model, prompt{plan}, last={_LAST[self.last.value]}).{shown}"
 
     def _lens(self) -> TokenLens:
-        """The last result, if nothing that it depends on has changed."""
+        """Returns the latest result if it is still valid, and otherwise reads the lens again."""
         chosen, last = self._selection, _LAST[self.last.value]
         moves: Moves = self._hand.moves
         key = (chosen.prompt, moves, last)
@@ -86,7 +86,7 @@ class TokensView(View):
         return self._read[1]
 
     def _figure(self) -> "Figure":
-        """The chosen lens, with frames around the chosen layer and the layers of kept steps."""
+        """Returns the figure of the chosen lens, with frames around the chosen layer and the layers of kept steps."""
         lens, wanted = self._lens(), self.steering.value
         there = set(lens.frame["steering"])
         fig = lens.heatmap(wanted if wanted in there and acting(self._hand.moves) else UNSTEERED)
@@ -97,6 +97,6 @@ class TokensView(View):
         return fig
 
     def _clicked(self, _: float | str, y: float | str) -> None:
-        layer = round(float(y))  # all of the model's layers are rows
+        layer = round(float(y))  # every layer of the model is a row
         if layer in self._specimen.layers:
             self._selection.set(layer=layer)

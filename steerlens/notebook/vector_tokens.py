@@ -1,4 +1,4 @@
-"""The tokens that a direction promotes and suppresses: its logit lens."""
+"""Finds the tokens that a direction promotes and suppresses, with the logit lens."""
 
 import pandas as pd
 import torch
@@ -13,23 +13,24 @@ PROMOTED, SUPPRESSED = "promoted", "suppressed"
 
 @torch.no_grad()
 def vector_tokens(model: LensModel, vector: SteeringVector, layer: int, *, top: int = 12) -> pd.DataFrame:
-    """Returns the tokens whose logits a direction raises and lowers most, read as if no further block followed.
+    """Returns the tokens whose logits a direction raises and lowers most. The direction is unembedded as if no further block
+    followed.
 
-    The direction, scaled to the length of a typical residual, goes through the final norm and the unembedding, and so does its
-    negative. Half the difference between the two is the effect of the direction itself: biases, and what all residuals share,
+    The direction is scaled to the length of a typical residual. The scaled direction and its negative both go through the final
+    norm and the unembedding. Half the difference between the two results is the effect of the direction itself, because biases
     cancel out.
 
     Args:
         model: the model of the vector.
         vector: the direction by layer.
         layer: a block's index.
-        top: the number of tokens on each side.
+        top: the number of promoted tokens, and of suppressed tokens.
 
     Returns:
-        Columns side (``promoted``, ``suppressed``), token and logit, the strongest first.
+        Columns side (``promoted``, ``suppressed``), token and logit. The largest changes come first.
 
     Raises:
-        LayerError: the vector was not taken at this layer.
+        LayerError: the vector does not have this layer.
         ModelError: the architecture computes its logits in a way that cannot be reproduced.
     """
     model.check_unembedding()

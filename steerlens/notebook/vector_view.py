@@ -1,4 +1,4 @@
-"""The meaning of the chosen direction alone: the tokens that it promotes and suppresses."""
+"""Shows the meaning of the chosen direction alone: the tokens that the direction promotes and suppresses."""
 
 from html import escape
 from typing import TYPE_CHECKING
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LINE = 6
-"""The number of tokens of one side in a line."""
+"""The number of promoted tokens, and of suppressed tokens, that ``line`` shows."""
 
 
 class VectorView(View):
-    """A table of tokens. ``line`` contains the first of them, for a place that is always visible."""
+    """A table of promoted and suppressed tokens. ``line`` contains the first of these tokens, for a place that is always
+    visible."""
 
     def __init__(self, specimen: Specimen, selection: Selection, hand: Hand) -> None:
         self._specimen, self._selection, self._hand, self.controls = specimen, selection, hand, {}
@@ -32,22 +33,22 @@ class VectorView(View):
         self.widget, self.line = ipywidgets.HTML(), ipywidgets.HTML()
 
     def update(self) -> None:
-        """Shows the result that was read before."""
+        """Shows the result if it is already known."""
         move = self._selection.move
         if move is None or (*move.vector, move.layer) in self._known:
             self._show()
 
     def steps(self) -> Steps:
-        """Reads the direction with one pass through the unembedding."""
+        """Unembeds the direction, and shows the result."""
         self._show()
         yield
 
     def figures(self) -> "list[Figure]":
-        """Returns no figures, as the view is a table."""
+        """Returns no figures, because the view is a table."""
         return []
 
     def to_frame(self) -> "pd.DataFrame":
-        """The tokens and the change of their logits.
+        """Returns the tokens and the change of their logits.
 
         Raises:
             ModelError: the architecture computes its logits in a way that cannot be reproduced.
@@ -64,7 +65,7 @@ class VectorView(View):
         return self._known[key]
 
     def as_code(self) -> str:
-        """Code that makes the table."""
+        """Returns code that makes the table."""
         move = self._selection.move
         if move is None:
             return "# no vectors were given to sl.explore"

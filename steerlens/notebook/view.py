@@ -1,4 +1,4 @@
-"""The interface of every view of an explorer."""
+"""Defines the interface of every view of an explorer."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -9,25 +9,25 @@ if TYPE_CHECKING:
 
 
 class View(ABC):
-    """A part of the page that shows the selection, and returns its data and the code that makes it."""
+    """A part of the page that shows the selection. A view can return its data and the code that makes it."""
 
     widget: Any
-    """The widget that is put on the page."""
+    """The widget that the explorer puts on the page."""
     controls: dict[str, Any]
-    """The view's own widgets, by name, whose ``value`` decides what it shows."""
+    """The view's own widgets by name. The ``value`` of each widget decides what the view shows."""
 
     @abstractmethod
     def update(self) -> None:
-        """Shows the current selection, as far as no pass of the model is needed."""
+        """Shows all parts of the current selection that need no pass of the model."""
 
     @abstractmethod
     def figures(self) -> "list[Figure]":
-        """The current selection as figures that need no kernel."""
+        """Returns the current selection as figures that need no kernel."""
 
     @abstractmethod
     def to_frame(self) -> "pd.DataFrame":
-        """The data behind the view."""
+        """Returns the data that the view shows."""
 
     @abstractmethod
     def as_code(self) -> str:
-        """Code that makes the view from the arguments of ``sl.explore``."""
+        """Returns code that makes the view from the arguments of ``sl.explore``."""

@@ -1,4 +1,4 @@
-"""Greedy texts, each written once."""
+"""Writes greedy texts, and keeps each text so that it is written only once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,8 +12,8 @@ _MOST = 200
 
 
 class Writer:
-    """Texts by prompt and plan. A text that was interrupted continues from that point, unless another one was begun since
-    then."""
+    """Greedy texts by prompt and plan. An interrupted text continues where it stopped, unless another text was begun in the
+    meantime."""
 
     def __init__(self, model: LensModel, length: int) -> None:
         self._model, self._length = model, length
@@ -22,17 +22,16 @@ class Writer:
         self._growing: Iterator[str] = iter(())
 
     def known(self, prompt: str, key: Any) -> str | None:
-        """Returns a text that was completed, or ``None``."""
+        """Returns a completed text, or ``None`` if there is none."""
         return self._written.get((prompt, key))
 
     def text(self, prompt: str, key: Any, around: Callable[[], AbstractContextManager[Any]]) -> Iterator[str]:
-        """Yields a text as it grows, until the model begins another question. A text that was written before is yielded at
-        once.
+        """Yields a text as it grows, until the model begins another question. A text that is already complete is yielded at once.
 
         Args:
             prompt: the text that is continued.
-            key: identifies the plan.
-            around: makes the context of the plan.
+            key: the identity of the plan.
+            around: a function that makes the context in which the plan steers the model.
         """
         own = (prompt, key)
         if own not in self._written:

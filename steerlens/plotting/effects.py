@@ -79,8 +79,8 @@ def _named(panels: Iterable[tuple[str, str]], score: str, kind: str) -> str:
 
 
 def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -> Figure:
-    """Draws the mean change of the answer's margin, or of a score without a margin, by strength, with one panel per score and
-    kind of items.
+    """Draws the mean change of the answer's margin by strength, with one panel per score and kind of items. For a score without a
+    margin, the change of the score is drawn.
 
     Each locale is a thin line. The mean over locales is a thick line with its 95% band.
 

@@ -15,8 +15,8 @@ WIDTHS = {"half": 460, "page": 860}
 """The width in pixels of a saved picture that is readable on half a page of a paper (about 3.3 inches), or on a full page (about
 6.9 inches)."""
 OFFLINE = {"showSendToCloud": False}
-"""The plotly settings that keep a figure on the user's machine. They remove the button "Share chart", which would upload the
-figure to a server."""
+"""The plotly settings that keep a figure on the user's machine. The settings remove the button "Share chart", which would upload
+the figure to a server."""
 _SOFTWARE = (
     "To draw pictures, kaleido and a browser are needed: pip install 'steerlens[notebook]', and install Chrome or Chromium"
 )

@@ -17,7 +17,8 @@ _LINE = 26
 
 
 def forest_figure(rows: "pd.DataFrame", title: str, subtitle: str, panels: Sequence[str]) -> Figure:
-    """Draws changes with their intervals, in points or in the score's unit. A marker is filled if its interval excludes zero.
+    """Draws changes with their intervals, in percentage points or in the score's unit. A marker is filled if its interval
+    excludes zero.
 
     Args:
         rows: columns method, score, change, low, high, group (which decides colours and markers), and n (number of concepts) if

@@ -35,7 +35,8 @@ _WORDS = (
 
 
 def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = (), *, axes: tuple[str, str] = AXES) -> Figure:
-    """Draws paths of methods as lines in the plane of two scores (shares in points), with the unsteered model at the origin.
+    """Draws paths of methods as lines in the plane of two scores (shares in percentage points), with the unsteered model at the
+    origin.
 
     Every point is the mean over locales, and a number is next to it. Markers grow along the path. A marker is filled if its point
     is on the Pareto front in at least half of the resamples. The last point of each path has a cross, which shows its paired 95%

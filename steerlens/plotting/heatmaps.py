@@ -18,7 +18,7 @@ GAPS = "NaN: scores that are not finite"
 """The text in a subtitle for places without a number."""
 FEWEST_MARKED = 20
 """The smallest number of concepts with which a cell is marked. With fewer concepts, a bootstrap interval is too narrow. With 5
-concepts in six locales, up to 12 of 100 intervals without any effect excluded zero, instead of 5."""
+concepts in six locales, up to 12 of 100 intervals excluded zero although there was no effect. The expected number is 5."""
 
 
 def marked(n: float) -> str:
@@ -32,7 +32,7 @@ def marked(n: float) -> str:
 
 
 def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figure:
-    """Draws layers by locales, coloured by a score of a probe, or by the cosine between EN and LOC.
+    """Draws a heatmap of layers by locales, coloured by a score of a probe, or by the cosine between EN and LOC.
 
     Args:
         frame: the table of ``Separability``.
@@ -91,7 +91,8 @@ def by_layer_and_locale(
 
 
 def answers_heatmap(frame: "pd.DataFrame", score: Score) -> Figure:
-    """Draws methods by locales, coloured by the mean of a score over items. The colour scale of a share runs from 0% to 100%.
+    """Draws a heatmap of methods by locales, coloured by the mean of a score over items. The colour scale of a share runs from 0%
+    to 100%.
 
     Args:
         frame: columns method, locale, value (the mean) and n (items).

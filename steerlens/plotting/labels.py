@@ -58,5 +58,5 @@ def _box(a: float, b: float, size: tuple[float, float], direction: tuple[float, 
 
 
 def _common(one: _Box, other: _Box) -> float:
-    """The area that two boxes share."""
+    """Returns the area that two boxes share."""
     return max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))

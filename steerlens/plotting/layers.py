@@ -163,7 +163,7 @@ def geometry_lines(frame: "pd.DataFrame", measure: str, locale: str) -> Figure:
 
 
 def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
-    """Draws layers by locales, coloured by one measure. Measures that can be below zero have a diverging scale.
+    """Draws a heatmap of layers by locales, coloured by one measure. Measures that can be below zero have a diverging scale.
 
     Args:
         frame: the table of ``Geometry``.

@@ -1,7 +1,7 @@
-// Draws the figures of a page as wide as it lets them be, in its colours, and again when either changes.
+// Draws the figures of a page in the page's width and colours. Draws them again when the width or the colours change.
 {
   const narrow = 480;
-  const printed = { page: [690, 0.6], half: [335, 0.75] }; // width, and what is left of the height
+  const printed = { page: [690, 0.6], half: [335, 0.75] }; // the printed width in pixels, and the factor on the height
   const dark = JSON.parse(document.getElementById("dark").textContent);
   const night = matchMedia("(prefers-color-scheme: dark)"), touched = matchMedia("(pointer: coarse)");
   const plots = [...document.querySelectorAll(".plotly-graph-div")];
@@ -43,14 +43,14 @@
     if (width < narrow) tightened(figure);
     Object.assign(figure.layout, { width, height: left * figure.layout.height, autosize: false });
     place.style.height = `${figure.layout.height}px`;
-    if (touched.matches) figure.layout.dragmode = false; // a finger scrolls the page
+    if (touched.matches) figure.layout.dragmode = false; // on a touch screen, a finger scrolls the page
     Plotly.react(place, figure.data, figure.layout, { displaylogo: false, showSendToCloud: false, displayModeBar: width < narrow ? false : "hover" });
   }
 
   async function drawAll() {
     for (const place of plots) {
       draw(place);
-      await new Promise((done) => setTimeout(done)); // the page answers in between
+      await new Promise((done) => setTimeout(done)); // the page can react between two figures
     }
     document.documentElement.dataset.drawn = plots.length;
   }

@@ -47,7 +47,7 @@ def element(figure: Figure) -> str:
 
 
 def style() -> str:
-    """The style sheet of pages with figures."""
+    """Returns the style sheet of pages with figures."""
     return _beside("page.css")
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _CONTROL_SYMBOLS = ("square-open", "x-thin-open", "diamond-open")
 _FRONT = "Pareto front of the means"
 _MARKER, _CIRCLE, _RING = 15, 12, 13
-"""The sizes in pixels of a method's marker and of the origin's circle, and the number of pixels that a covered marker is larger
-than the marker above it."""
+"""The sizes in pixels of a method's marker and of the origin's circle. The third number is added to the size of a marker for each
+marker that covers it."""
 _COVERS = 6
 """The distance in pixels between the centres of two markers below which the markers cover each other."""
 _QUADRANTS = (
@@ -32,9 +32,9 @@ def plane_figure(
 ) -> Figure:
     """Draws the changes of two scores as a plane (shares in percentage points), with the unsteered model at the origin.
 
-    The large panel shows each method's mean over locales with its paired 95% intervals and an arrow from the origin. It also
-    shows the Pareto front of the means, and the controls in grey with crosses for the spread of their draws. If there are several
-    locales, a small panel per method shows each locale with its intervals.
+    The large panel shows each method's mean over locales with its paired 95% intervals and an arrow from the origin. The large
+    panel also shows the Pareto front of the means, and the controls in grey with crosses for the spread of their draws. If there
+    are several locales, a small panel per method shows each locale with its intervals.
 
     Args:
         frame: the table of ``Plane``.

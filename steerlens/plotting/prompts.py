@@ -51,8 +51,8 @@ def residual_scatter(frame: "pd.DataFrame", colour: str) -> Figure:
 
 
 def token_lens_heatmap(frame: "pd.DataFrame", steering: str) -> Figure:
-    """Draws the most probable next token of each layer and token. Its probability sets the colour, and a frame marks a token that
-    steering changed.
+    """Draws the most probable next token of each layer and token. The colour shows the probability of this token, and a frame
+    marks a token that steering changed.
 
     Args:
         frame: the table of ``TokenLens``.

@@ -26,7 +26,8 @@ as the best cell of a good sweep."""
 
 
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
-    """Draws layer by strength, coloured by the change of a score against unsteered (shares in points). The best cell is framed.
+    """Draws a heatmap of layers by strengths, coloured by the change of a score against the unsteered model (shares in percentage
+    points). The best cell is framed.
 
     Among cells with the same change, the cell with the largest change of the margin is the best, as in ``choose``. Cells that
     were predicted and not run are hatched. A hatched cell is framed only if no cell was run. A dot marks a change whose own
@@ -84,7 +85,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
 
 
 def sweep_by_locale(rows: "pd.DataFrame", vector: str, score: Score, strength: float, finer: Score) -> Figure:
-    """Draws layers by locales, coloured by the mean change of a score, or of its companion, under one vector.
+    """Draws a heatmap of layers by locales, coloured by the mean change of a score, or of its companion, under one vector.
 
     Args:
         rows: one row per locale and layer, with value, low and high (in the unit of ``finer``), n, exact.

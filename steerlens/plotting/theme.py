@@ -51,8 +51,8 @@ _DIVERGING = (
     "#4393c3",
 )
 CHANGE_SCALE = [[at / 10, colour] for at, colour in enumerate(_DIVERGING)]
-"""The scale of changes: red below zero, white at zero, blue above. These are the inner colours of ColorBrewer's RdBu. All colours
-are light enough for a contrast of at least 4.5 with numbers in ``INK``."""
+"""The scale of changes: red below zero, white at zero, blue above. The colours are the inner colours of ColorBrewer's RdBu. All
+colours are light enough for a contrast of at least 4.5 with numbers in ``INK``."""
 _SEQUENTIAL = ("#f7fcf0", "#e0f3db", "#ccebc5", "#a8ddb5", "#7bccc4", "#4eb3d3", "#2b8cbe")
 LEVEL_SCALE = [[at / 6, colour] for at, colour in enumerate(_SEQUENTIAL)]
 """The scale of levels, from nearly white to blue (ColorBrewer's GnBu without its darkest colour). Numbers in ``INK`` are readable

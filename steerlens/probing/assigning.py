@@ -1,5 +1,4 @@
-"""Assigns groups of rows to the folds that hold them out: scikit-learn's ``StratifiedGroupKFold``, computed for all folds at
-once."""
+"""Assigns groups of rows to folds, as scikit-learn's ``StratifiedGroupKFold`` does, for all folds at once."""
 
 from functools import lru_cache
 
@@ -14,13 +13,13 @@ _REMEMBERED = 32
 def fold_of_rows(labels: tuple[int, ...], groups: tuple[str, ...], n_folds: int, seed: int) -> tuple[int, ...]:
     """Returns the fold that holds out each row, as in ``StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)``.
 
-    The groups are shuffled, and then taken in the order of how unequal their labels are. Each goes to the fold for which the
-    labels' shares over all folds are most equal afterwards, and among equal folds to the one with the fewest rows. The last
-    assignments are kept in memory.
+    The groups are shuffled, and then sorted so that groups with the most unequal labels come first. Each group goes to the fold
+    that makes the labels' shares over all folds most equal. Among equally good folds, the fold with the fewest rows gets the
+    group. The latest assignments are kept in memory.
 
     Args:
-        labels: the label of each row, two or more of them.
-        groups: the group of each row; all rows of a group have the same fold.
+        labels: the label of each row. There must be at least two different labels.
+        groups: the group of each row. All rows of a group are in the same fold.
         n_folds: the number of folds, at most the number of groups.
         seed: the seed of the shuffling.
     """
@@ -37,7 +36,7 @@ def fold_of_rows(labels: tuple[int, ...], groups: tuple[str, ...], n_folds: int,
 
 
 def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " label"], n_folds: int) -> list[int]:
-    """The fold of each group, one group after another, from the number of rows of each label in it."""
+    """Returns the fold of each group, chosen one group after another from the group's number of rows with each label."""
     filled, own, chosen = np.zeros((n_folds, len(totals))), np.arange(n_folds), []
     for group in counts:
         tried = np.repeat(filled[None], n_folds, axis=0)
@@ -49,8 +48,7 @@ def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " 
 
 
 def _best(unequal: list[float], sizes: list[float]) -> int:
-    """The fold with the least inequality. If a fold equals the best so far (``numpy.isclose``), the smaller of the two is
-    taken."""
+    """Returns the fold with the least inequality. If two folds are equal (``numpy.isclose``), the smaller fold is taken."""
     best = 0
     for fold in range(1, len(sizes)):
         least = unequal[best]

@@ -1,4 +1,4 @@
-"""Areas under ROC curves, for many score vectors at once."""
+"""Computes areas under ROC curves, for many score vectors at once."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,10 +6,11 @@ from torch import Tensor
 
 
 def auroc(scores: Float[Tensor, "*batch row"], positive: Bool[Tensor, "*#batch row"]) -> Float[Tensor, "*batch"]:
-    """The share of pairs of a positive and a negative row that the scores order correctly; a tie counts one half.
+    """Returns the AUROC: the share of pairs of a positive and a negative row that the scores order correctly. A tie counts one
+    half.
 
-    It is the Mann-Whitney statistic from average ranks (Hanley and McNeil 1982). It is NaN if there are no positive or no
-    negative rows.
+    The AUROC is the Mann-Whitney statistic from average ranks (Hanley and McNeil 1982). The AUROC is NaN if there are no positive
+    or no negative rows.
     """
     rows = scores.contiguous()
     order = rows.sort(dim=-1).values

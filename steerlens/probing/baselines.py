@@ -1,4 +1,4 @@
-"""Baselines that a probe must exceed: the form of the text, its length, and its words without context."""
+"""Computes baselines that a probe must exceed: the form of the text, its length, and its words without context."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,10 @@ BASELINES = (SURFACE, LENGTH, EMBEDDINGS, FIRST)
 
 @torch.no_grad()
 def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualStack:
-    """Returns the mean of the embeddings of each prompt's own tokens: its words, before any block has combined them.
+    """Returns the mean of the embeddings of each prompt's own tokens. Embeddings describe words without context.
 
-    The stack has one layer, -1: the input of block 0 (without position embeddings), for ``separability(embeddings=...)``.
+    The stack has the single layer -1, which is the input of block 0 without position embeddings. Give the stack to
+    ``separability(embeddings=...)``.
 
     Args:
         model: the model whose embedding is read.
@@ -32,7 +33,7 @@ def token_embeddings(model: LensModel, prompts: Sequence[Prompt]) -> ResidualSta
         PromptError: there are no prompts, or a prompt is empty.
     """
     if not prompts:
-        raise PromptError("no prompts given: expected at least one.")
+        raise PromptError("no prompts were given: expected at least one prompt.")
     table, tokens = model.backend.embeddings, map(model.tokens, prompts)
     rows = [each.ids[each.n_front :] for each in tokens]
     means = [table(torch.tensor(row, device=model.device)).float().mean(dim=0) for row in rows]
@@ -44,12 +45,12 @@ def baseline_scores(
 ) -> dict[str, Float[Tensor, "1 fold row"]]:
     """Returns the scores that each baseline gives every prompt of a stack, by the baseline's name.
 
-    The baselines are character n-grams, the length, and the embeddings. Without embeddings, the residual after block 0 is used,
-    under its own name, if the stack has it.
+    The baselines are character n-grams, the length, and the embeddings. Without embeddings, the residual after block 0 is used if
+    the stack has it, as a baseline with another name.
 
     Args:
         stack: residuals of the prompts.
-        folds: the folds of its prompts.
+        folds: the folds of the stack's prompts.
         embeddings: the result of ``token_embeddings`` for these prompts, or ``None``.
     """
     scores = {
@@ -64,8 +65,8 @@ def baseline_scores(
 
 
 def _lengths(prompts: Sequence[Prompt]) -> Float[Tensor, "1 row 1"]:
-    """The logarithm of the number of characters, minus its mean in the locale, as texts in different languages have different
-    lengths."""
+    """Returns the logarithm of the number of characters, minus its mean in the locale. The mean is subtracted because texts in
+    different languages have different lengths."""
     lengths = torch.tensor([float(len(prompt.text)) for prompt in prompts]).log()
     for locale in {prompt.locale for prompt in prompts}:
         own = torch.tensor([prompt.locale == locale for prompt in prompts])

@@ -1,4 +1,4 @@
-"""The score of a new probe after the direction that separates the kinds has been erased."""
+"""Measures how well a new probe works after the direction that separates the kinds has been erased."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tensor, " row"]], Float[Tensor, "layer row d"]]
-"""A function of features, the rows to learn from, and their labels. It returns all rows without the direction that separates
-the labels."""
+"""A function of the features, the rows to learn from, and the labels. The function returns all rows without the direction that
+separates the labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,8 @@ class Erasure(ResultTable):
         """Draws the AUROC by layer, with one line per number of erased directions.
 
         Args:
-            locale: the locale that is drawn; ``None`` takes the table's last, which is ``all`` if there are several.
+            locale: the locale that is drawn; ``None`` takes the last locale of the table, which is ``all`` if there are several
+                locales.
 
         Raises:
             UnknownNameError: the table does not have the locale.
@@ -62,21 +63,21 @@ def erasure(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Erasure:
-    """Measures the AUROC of a new probe by layer, after no, one and more directions have been erased one after another.
+    """Measures the AUROC of a new probe by layer, after zero, one and more directions have been erased one after another.
 
-    If a difference of means is erased from the rows on which it was learned, no linear probe finds anything in those rows
-    (Belrose et al., arXiv 2306.03819). But this says nothing about new rows. So each fold's training concepts are divided into
-    random halves: the direction is learned from one half and the new probe from the other, and the probe is tested on the
-    held-out concepts. If the AUROC falls to 0.5 after one direction, the kinds differ along one line. If it stays high, they
-    differ in many directions.
+    If a difference of means is erased from the rows on which it was learned, no linear probe can separate the labels of these
+    rows (Belrose et al., arXiv 2306.03819). A probe may still separate new rows. So each fold's training concepts are divided
+    into random halves. The direction is learned from the first half, the new probe is learned from the second half, and the probe
+    is tested on the held-out concepts. If the AUROC falls to 0.5 after one direction, the kinds differ along one line. If the
+    AUROC stays high, the kinds differ in many directions.
 
     Args:
         stack: residuals of factual and cultural prompts.
-        method: ``means`` projects out the difference of means (Haghighatkhah et al., arXiv 2212.04273); ``LEACE`` makes the
-            smallest change of the features in least squares (the package ``concept-erasure``; slower).
+        method: ``means`` projects out the difference of means (Haghighatkhah et al., arXiv 2212.04273). ``LEACE`` makes the
+            smallest change of the features in least squares; it needs the package ``concept-erasure`` and is slower.
         directions: the largest number of directions that are erased.
         probe: a name from ``PROBES``.
-        n_folds: the number of folds; it is smaller if a kind has fewer concepts.
+        n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of folds, halves, shuffles and resamples.
         device: the device of the computation; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
@@ -85,7 +86,7 @@ def erasure(
         DataError: a kind has fewer than two concepts.
         SettingsError: ``directions`` is below 1.
         UnknownNameError: there is no such method or probe.
-        SteerlensError: LEACE is requested and its package is not installed.
+        SteerlensError: LEACE is requested, but the package ``concept-erasure`` is not installed.
     """
     import pandas as pd
 
@@ -143,7 +144,8 @@ _METHODS: dict[str, Callable[[], Erase]] = {"means": lambda: mean_projection, "L
 def _left(
     group: Group, probe: Probe, erase: Erase, directions: int, seed: int, device: torch.device, *, shuffled: bool
 ) -> Float[Tensor, "erased layer fold row"]:
-    """Held-out scores of new probes after each erasure. With ``shuffled``, the erased directions come from random labels."""
+    """Returns held-out scores of new probes after each erasure. With ``shuffled``, the erased directions come from random
+    labels."""
     folds, generator = group.folds, np.random.default_rng(seed)
     labels = torch.from_numpy(_by_concept(folds.labels == 1, group.concepts, generator)) if shuffled else folds.positive
     generator, scores = np.random.default_rng([seed, 1]), []
@@ -159,7 +161,7 @@ def _left(
 
 
 def _half(concepts: list[str], labels: NDArray, generator: np.random.Generator) -> NDArray:
-    """A mask over rows that contains half of the concepts of each label."""
+    """Returns a mask of the rows of half of the concepts of each label."""
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     chosen = np.zeros(len(names), dtype=bool)
     for label in (0, 1):
@@ -169,7 +171,7 @@ def _half(concepts: list[str], labels: NDArray, generator: np.random.Generator) 
 
 
 def _by_concept(labels: NDArray, concepts: list[str], generator: np.random.Generator) -> NDArray:
-    """Labels shuffled between concepts."""
+    """Returns the labels, shuffled between concepts."""
     _, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     return generator.permutation(labels[first])[of_row]
 

@@ -1,4 +1,4 @@
-"""Cross-validation of a binary probe: the rows on which it is trained, and the rows on which it is tested."""
+"""Makes the folds for the cross-validation of a binary probe: the training rows and the test rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ _NUMBERS = 1 << 25
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """The training rows and the held-out rows: one pair of masks for each fold."""
+    """The training rows and the held-out rows of each fold, as one pair of masks per fold."""
 
     labels: NDArray
     """The label of each row, ``[row]``: 1 for factual, 0 for cultural, or other labels."""
     train: Bool[Tensor, "fold row"]
-    """The rows that each fold trains on, ``[fold, row]``."""
+    """A mask ``[fold, row]`` of the rows that each fold trains on."""
     test: Bool[Tensor, "fold row"]
-    """The rows that each fold holds out, ``[fold, row]``."""
+    """A mask ``[fold, row]`` of the rows that each fold holds out."""
     names: tuple[str, ...]
-    """The name of the part that each fold holds out, such as a locale; empty if it has no name."""
+    """The name of the part that each fold holds out, such as a locale; empty if the parts have no names."""
 
     @classmethod
     def by_concept(
@@ -47,7 +47,7 @@ class Folds:
         Args:
             labels: the label of each row, 1 or 0.
             concepts: the concept, or the group, of each row. All rows of one concept are held out together.
-            n_folds: the number of folds; it is smaller if a label has fewer groups.
+            n_folds: the number of folds. If a label has fewer groups, there are fewer folds.
             seed: the seed of the folds.
             what: the name of the groups, for the error.
             names: the names of labels 1 and 0, for the error.
@@ -70,16 +70,16 @@ class Folds:
         *,
         names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
-        """Makes folds that hold out each place (a locale) in turn, and in it each part of the concepts.
+        """Makes folds that each hold out one place (a locale) and one part of the concepts.
 
-        A probe is tested on rows from a place that it has not seen, with concepts that it has not seen in any place.
+        A probe is tested on rows of a place that it was not trained on, with concepts that it was not trained on in any place.
 
         Args:
             labels: the label of each row, 1 or 0.
             concepts: the concept of each row.
             places: the place of each row, such as its locale.
-            n_folds: the number of parts of the concepts; it is smaller if a label has fewer concepts.
-            seed: the seed of these parts.
+            n_folds: the number of parts of the concepts. If a label has fewer concepts, there are fewer parts.
+            seed: the seed of the division into parts.
             names: the names of labels 1 and 0, for the error.
 
         Raises:
@@ -97,7 +97,7 @@ class Folds:
 
     @classmethod
     def sharing(cls, labels: Sequence[int], places: Sequence[str]) -> "Folds":
-        """Makes folds that hold out each place in turn; its concepts are trained on in the other places.
+        """Makes folds that each hold out one place. The probe is trained on the same concepts in the other places.
 
         Args:
             labels: the label of each row, 1 or 0.
@@ -128,8 +128,8 @@ class Folds:
         return Folds(self.labels, self.train[chosen], self.test[chosen], tuple(own for own in self.names if own == name))
 
     def balanced(self) -> Float[Tensor, "fold row"]:
-        """Returns weights of the training rows. In each fold both labels have the same total weight, and a row has the weight 1
-        on average. Held-out rows have the weight 0."""
+        """Returns weights of the training rows. In each fold, both labels have the same total weight. The mean weight of a
+        training row is 1, and held-out rows have the weight 0."""
         train, y = self.train.float(), self.positive.float()
         ones, zeros = (train * y).sum(1, keepdim=True), (train * (1 - y)).sum(1, keepdim=True)
         return train * (ones + zeros) / 2 * torch.where(self.positive, 1 / ones, 1 / zeros)
@@ -141,7 +141,7 @@ class Folds:
         return train * y / (train * y).sum(1, keepdim=True) - train * (1 - y) / (train * (1 - y)).sum(1, keepdim=True)
 
     def relabelled(self, labels: NDArray) -> "Folds":
-        """Returns the same folds with other ``labels``, one for each row."""
+        """Returns the same folds with other ``labels``, one label for each row."""
         return Folds(labels, self.train, self.test, self.names)
 
     def auroc(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
@@ -158,12 +158,13 @@ class Folds:
     ) -> Float[Tensor, "draw layer"]:
         """Returns the AUROC, as the mean over folds, of every layer in every resample of the concepts.
 
-        The probes are not fitted again. A fold that has lost a label in a resample does not count in it. If all folds have lost
-        a label, the resample is NaN.
+        The probes are not fitted again. If a fold has no rows of one label in a resample, the fold does not count in this
+        resample. If no fold has both labels, the resample is NaN.
 
         Args:
             scores: the score of each row under each fold's probe, ``[layer, fold, row]``.
-            counts: how often each row is drawn in each resample, ``[draw, row]``, from ``steerlens.statistics.cluster_counts``.
+            counts: the number of times that each row is drawn in each resample, ``[draw, row]``, from
+                ``steerlens.statistics.cluster_counts``.
         """
         weights = torch.from_numpy(counts).float()
         sums, counted = torch.zeros(len(weights), len(scores)), torch.zeros(len(weights), 1)
@@ -192,8 +193,8 @@ def _right_pairs(
     ones: Bool[Tensor, " row"],
     zeros: Bool[Tensor, " row"],
 ) -> Float[Tensor, "draw layer"]:
-    """The number of pairs of a positive and a negative row that each layer orders correctly in each draw; a tie counts one
-    half."""
+    """Returns the number of pairs of a positive and a negative row that each layer orders correctly in each draw. A tie counts
+    one half."""
     up, down, found = weights[:, ones], weights[:, zeros], []
     size = max(1, _NUMBERS // max(1, down.numel(), up.shape[1] * down.shape[1]))
     for at in range(0, len(scores), size):
@@ -228,7 +229,7 @@ def _each(places: Sequence[str]) -> tuple[Bool[Tensor, "place row"], tuple[str, 
     names = tuple(dict.fromkeys(places))
     if len(names) < 2:
         raise DataError(
-            f"prompts of only {len(names)} locale given: expected two or more, to hold one locale out. Capture prompts of "
-            "another locale."
+            f"prompts of only {len(names)} locale given: expected prompts of two or more locales, to hold one locale out. "
+            "Capture prompts of another locale."
         )
     return torch.tensor([[own == name for own in places] for name in names]), names

@@ -1,4 +1,4 @@
-"""How well the form of prompts alone distinguishes the two kinds. A probe must be better than this."""
+"""Measures how well the form of prompts alone distinguishes the two kinds. A probe must be better than the form."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _FAR = 2.0
-"""The value of a pair within the caliper. It is larger than any possible distance of a pair, so that the number of pairs is
+"""The value of a pair within the caliper. The value is larger than any distance within a pair, so that the number of pairs is
 maximised first."""
 
 
@@ -49,7 +49,7 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
 
     Args:
         items: factual and cultural items.
-        n_folds: the number of folds of concepts; it is smaller if a kind has fewer concepts.
+        n_folds: the number of folds of concepts. If a kind has fewer concepts, there are fewer folds.
         seed: the seed of the folds.
 
     Raises:
@@ -68,23 +68,23 @@ def form_separability(items: Items, *, n_folds: int = 5, seed: int = 0) -> FormS
 
 
 def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int = 0) -> Items:
-    """Pairs factual with cultural concepts that have a similar form, and returns their items. Probes are best measured on these
-    items.
+    """Makes pairs of a factual and a cultural concept with similar form, and returns the items of these concepts. Measure probes
+    on these items.
 
-    Every wording gets a score that says how factual its form looks. The score comes from character n-grams of other concepts,
-    averaged over locales. The pairs are chosen so that the sum of the differences of their scores is smallest (optimal
-    matching), with each difference within the caliper. This is propensity score matching without replacement (Rosenbaum and
-    Rubin 1983), with Austin's caliper (2011, doi 10.1002/pst.433). A concept's own kind is not used for its score, so labels
-    without any relation to form stay at chance. Only the text decides, not a model. Form may still distinguish the kinds a
-    little: ``form_separability`` measures how well.
+    Every wording gets a score for how factual its form looks. The score comes from character n-grams of other concepts, and is
+    averaged over locales. The pairs are chosen so that the sum of the score differences is smallest (optimal matching). Each
+    difference must be within the caliper. The method is propensity score matching without replacement (Rosenbaum and Rubin 1983),
+    with Austin's caliper (2011, doi 10.1002/pst.433). A concept's own kind is not used for its score, so labels without any
+    relation to form stay at chance. Only the text is used, and no model. Form may still distinguish the kinds a little:
+    ``form_separability`` measures how well.
 
-    If the items contain several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two most similar wordings make
-    the pair. This finds many more pairs. A concept is in one pair, in one wording.
+    If the items contain several wordings of a concept (``atlas(wordings=3, cloze=True)``), the two most similar wordings make the
+    pair. With several wordings, many more pairs are found. A concept is in only one pair, with only one wording.
 
     Args:
         items: factual and cultural items, preferably with the same concepts in every locale.
-        caliper: the largest difference of two scores in a pair, in standard deviations of all scores.
-        n_folds: the number of folds of concepts for the scores; it is smaller if a kind has fewer concepts.
+        caliper: the largest difference between the two scores in a pair, in standard deviations of all scores.
+        n_folds: the number of folds of concepts for the scores. If a kind has fewer concepts, there are fewer folds.
         seed: the seed of the folds.
 
     Raises:
@@ -108,7 +108,7 @@ def matched(items: Items, *, caliper: float = 0.2, n_folds: int = 5, seed: int =
 
 
 def _wordings(ids: Sequence[str]) -> list[list[str]]:
-    """The ids of the wordings of each concept."""
+    """Returns the ids of the wordings of each concept."""
     found: dict[str, list[str]] = {}
     for one in ids:
         found.setdefault(concept_of(one), []).append(one)
@@ -116,14 +116,13 @@ def _wordings(ids: Sequence[str]) -> list[list[str]]:
 
 
 def _scores_of(concepts: list[list[str]], scores: dict[str, float], none: float) -> Float[ndarray, "concept wording"]:
-    """The score of each wording. Concepts with fewer wordings than others get ``none``, which is infinite, in the missing
-    places."""
+    """Returns the score of each wording. For the missing wordings of a concept, the score is ``none``, which is infinite."""
     most = max(map(len, concepts), default=0)
     return np.array([[*(scores[one] for one in ids), *[none] * (most - len(ids))] for ids in concepts])
 
 
 def _factual_looking(items: Items, n_folds: int, seed: int) -> dict[str, float]:
-    """The held-out score of each concept's form, standardised within its locale and averaged over locales."""
+    """Returns the held-out score of each concept's form, standardised within its locale and averaged over locales."""
     scores: dict[str, list[float]] = {}
     for code in items.locales:
         part = items.of(locale=code)

@@ -1,4 +1,4 @@
-"""The similarity of languages, and the reliability of steering vectors, by layer and locale."""
+"""Measures the similarity of languages, and the reliability of steering vectors, by layer and locale."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ class Geometry(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "measure", "of", "value", "low", "high", "n")
 
     def heatmap(self, measure: str = "centred cosine", of: str = "gap") -> "Figure":
-        """Draws layers by locales, coloured by one measure.
+        """Draws a heatmap of layers by locales, coloured by one measure.
 
         Args:
             measure: a value of the column ``measure``, such as ``centred cosine``.
-            of: a value of the column ``of`` that the measure has, such as ``gap``.
+            of: a value of the column ``of`` for this measure, such as ``gap``.
 
         Raises:
-            UnknownNameError: the table does not have the measure, or not for this value of ``of``.
+            UnknownNameError: the table does not have the measure, or the measure does not have this value of ``of``.
         """
         from steerlens.plotting import geometry_heatmap
 
@@ -57,7 +57,7 @@ class Geometry(ResultTable):
 
         Args:
             measure: a value of the column ``measure``, such as ``centred cosine``.
-            locale: the locale that is drawn; ``None`` takes the table's first.
+            locale: the locale that is drawn; ``None`` takes the first locale of the table.
 
         Raises:
             UnknownNameError: the table does not have the measure or the locale.
@@ -75,25 +75,26 @@ class Geometry(ResultTable):
 
 
 def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: str | torch.device | None = None) -> Geometry:
-    """Measures the alignment of English with each locale, for factual and for cultural concepts, and the reliability of its
-    vectors.
+    """Measures the alignment of English with each locale, for factual and for cultural concepts, and the reliability of the
+    locale's vectors.
 
-    The alignment uses implicit prompts of the same concepts in both languages. It uses as many factual as cultural concepts
-    (drawn by ``seed``), since retrieval and CKA depend on their number. The measures are ``centred cosine``, ``retrieval at 1``
-    and ``linear CKA``; see ``probing.similarity``. Their intervals, and that of the gap, are percentiles over random halves of
-    the concepts. Halves vary around the whole sample as the sample varies around the truth (the delete-half jackknife, Shao and
-    Wu 1989).
+    The alignment uses implicit prompts of the same concepts in both languages. The numbers of factual and cultural concepts are
+    equal (drawn by ``seed``), because retrieval and CKA depend on the number of concepts. The measures are ``centred cosine``,
+    ``retrieval at 1`` and ``linear CKA``; see ``probing.similarity``. The intervals of the measures and of the gap are
+    percentiles over random halves of the concepts. Halves vary around the full sample as the sample varies around the true value
+    (the delete-half jackknife, Shao and Wu 1989).
 
-    The measures of vectors, if the stack has their pairs, are ``relative norm`` (the vector's norm divided by the mean norm of
-    the locale's implicit residuals), ``split-half cosine`` (between vectors from two random halves of the pairs: how noisy one
-    is), ``reliability`` (of the whole vector by the Spearman-Brown formula, 2r / (1 + r)), the ``cosine`` between EN and LOC
-    with the interval over halves of both, and its ``ceiling``, the square root of the product of both reliabilities: because of
-    noise alone, the cosine between two noisy copies of one direction stays below it (Spearman 1904).
+    If the stack has the pairs for vectors, there are five measures of vectors. ``relative norm`` is the vector's norm divided by
+    the mean norm of the locale's implicit residuals. ``split-half cosine`` is the cosine between vectors from two random halves
+    of the pairs. ``reliability`` is the reliability of the vector from all pairs, by the Spearman-Brown formula 2r / (1 + r).
+    ``cosine`` is the cosine between EN and LOC, with the interval over halves of both. ``ceiling`` is the square root of the
+    product of both reliabilities: with this noise, the cosine between two copies of one direction stays below the ceiling
+    (Spearman 1904).
 
     Args:
-        stack: residuals of English and locale prompts; with explicit ones for LOC vectors.
+        stack: residuals of English and locale prompts. LOC vectors also need explicit prompts.
         draws: the number of random halves.
-        seed: the seed of the halves and of the draw of compared concepts.
+        seed: the seed for drawing the halves and the compared concepts.
         device: the device of the computation; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
@@ -136,13 +137,13 @@ def _alignments(stack: ResidualStack, locale: str, draws: int, seed: int, device
 
 
 def _shared(prompts: Sequence[Prompt], locale: str, kind: str) -> list[tuple[Prompt, Prompt]]:
-    """The English and locale prompts of those concepts of a kind that both languages have."""
+    """Returns pairs of an English and a locale prompt, for the concepts of a kind that both languages have."""
     own, english = ({p.concept: p for p in prompts if p.locale == x and p.kind == kind} for x in (locale, ENGLISH))
     return [(english[concept], prompt) for concept, prompt in own.items() if concept in english]
 
 
 def _measured(a: Tensor, b: Tensor, subsets: Float[Tensor, "draw concept"]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Each alignment by layer ``[layer]``, and in each half ``[draw, layer]``."""
+    """Returns each measure of alignment by layer ``[layer]``, and in each half ``[draw, layer]``."""
     everything = torch.ones_like(subsets[:1])
     found = {}
     for measure, each in (("centred cosine", centred_cosines(a, b)), ("retrieval at 1", retrieved(a, b))):
@@ -178,7 +179,7 @@ def _vectors(stack: ResidualStack, locale: str, draws: int, seed: int, device: t
 
 
 def _between(layers: Sequence[int], en: Any, loc: Any) -> Iterator[dict[str, Any]]:
-    """The cosine between EN and LOC, and the largest value that the noise of both allows."""
+    """Yields the cosine between EN and LOC, and the largest cosine that the noise of the two vectors allows."""
     n = min(en[3], loc[3])
     drawn = torch.cosine_similarity(en[1], loc[1], dim=-1).T.cpu()
     yield from _lines(layers, "cosine", "EN-LOC", torch.cosine_similarity(en[0], loc[0], dim=-1).cpu(), drawn, n)

@@ -1,4 +1,4 @@
-"""The labels of prompts, and the groups that are held out together: concepts, locales, topics or relations."""
+"""Finds the labels of prompts, and the groups that are held out together: concepts, locales, topics or relations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from steerlens.errors import DataError, UnknownNameError
 from steerlens.probing.folds import Folds
 
 HoldOut = Literal["concept", "locale", "topic", "relation"]
-"""The part of the data that is new to a probe when it is tested: concepts; a whole locale with its concepts; a whole topic; or
-a whole relation."""
+"""The part of the data that a probe is tested on but not trained on: concepts, a locale with its concepts, a topic, or a
+relation."""
 ALL = "all"
-"""The rows of all locales together, with one probe for all of them. They are not the mean of the locales' probes."""
+"""The name for the rows of all locales together. One probe is fitted to all these rows, so its score is not the mean over the
+locales."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +27,9 @@ class Group:
     folds: Folds
     """The folds of the prompts."""
     parts: dict[str, Folds]
-    """The folds behind the rows of a table, by locale."""
+    """The folds from which the rows of a table are computed, by locale."""
     concepts: list[str]
-    """The concept of each prompt, or the group that was given for it."""
+    """The concept of each prompt, or the group that the user gave for the prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Labelled:
     labels: Mapping[Prompt, int]
     """The label of each prompt, 1 or 0: factual or cultural, or the user's own labels."""
     groups: Mapping[Prompt, str]
-    """The concept of each prompt, or the group that the user gave for it."""
+    """The concept of each prompt, or the group that the user gave for the prompt."""
     names: tuple[str, str] = ("factual", "cultural")
     """The names of labels 1 and 0, for errors."""
 
@@ -65,14 +66,14 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
 
     Args:
         stack: residuals of the prompts.
-        labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. ``None`` takes the kind; explicit
-            prompts are then left out, because a country's name reveals the kind.
+        labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. ``None`` takes the kind as the label,
+            and leaves out explicit prompts, because a country's name reveals the kind.
         groups: a group name for each prompt; a group is held out together. ``None`` takes the concepts, and a text without a
             concept is its own group.
 
     Raises:
-        DataError: the number of labels or groups is not that of the prompts, a label is neither 1 nor 0, or a prompt has both
-            labels.
+        DataError: the number of labels or groups differs from the number of prompts, a label is neither 1 nor 0, or a prompt has
+            both labels.
         PromptError: there are no factual and cultural prompts, and no labels were given.
     """
     for what, given in (("labels", labels), ("groups", groups)):
@@ -93,11 +94,11 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
 
 
 def implicit(stack: ResidualStack) -> ResidualStack:
-    """Returns the factual and the implicit cultural prompts. Explicit prompts are left out, as they name a country, which
+    """Returns the factual and the implicit cultural prompts. Explicit prompts are left out, because they name a country, which
     reveals the kind.
 
     Raises:
-        PromptError: there are no such prompts.
+        PromptError: there are no factual and implicit cultural prompts.
     """
     return stack.where(lambda prompt: prompt.form != "explicit" and prompt.kind in ("factual", "cultural"))
 
@@ -108,7 +109,7 @@ def concepts_of(prompts: Sequence[Prompt]) -> list[str]:
 
 
 def labels_of(prompts: Sequence[Prompt]) -> list[int]:
-    """Returns 1 for each factual prompt and 0 for each cultural one."""
+    """Returns 1 for each factual prompt and 0 for each cultural prompt."""
     return [int(prompt.kind == "factual") for prompt in prompts]
 
 
@@ -116,7 +117,7 @@ def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
     """Returns each locale's prompts and, if there are several locales, the prompts of all locales under ``all``."""
     locales = tuple(dict.fromkeys(prompt.locale for prompt in stack.prompts))
     groups = {name: stack.of([p for p in stack.prompts if p.locale == name]) for name in locales}
-    if locales == ("",):  # free texts, of no locale
+    if locales == ("",):  # free texts without a locale
         return {ALL: stack}
     return {**groups, ALL: stack} if len(locales) > 1 else groups
 
@@ -126,12 +127,12 @@ def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[G
 
     Args:
         told: the prompts.
-        hold_out: the part that is held out.
-        n_folds: the number of folds; it is smaller if a label has fewer groups.
+        hold_out: the kind of group that is held out.
+        n_folds: the number of folds. If a label has fewer groups, there are fewer folds.
         seed: the seed of the folds.
 
     Raises:
-        UnknownNameError: there is no such part to hold out.
+        UnknownNameError: ``hold_out`` is not a known kind of group.
         DataError: there are too few concepts, topics or locales, or prompts have no topic.
     """
     if hold_out not in get_args(HoldOut):
@@ -154,7 +155,7 @@ def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[G
 
 
 def _held(prompts: Sequence[Prompt], hold_out: HoldOut) -> list[str]:
-    """The value that decides the fold of each prompt."""
+    """Returns the group of each prompt. All prompts of a group are held out together."""
     if any(not prompt.topic for prompt in prompts):
         bare = next(prompt.text for prompt in prompts if not prompt.topic)
         raise DataError(

@@ -1,4 +1,4 @@
-"""The answers that the model would give if it stopped at a layer (nostalgebraist 2020, the logit lens)."""
+"""The logit lens (nostalgebraist 2020): reads the answers that the model would give if it ended after a layer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -44,7 +44,7 @@ class LogitLens(ResultTable):
         """Draws every answer by layer for one locale, unsteered and steered.
 
         Args:
-            locale: the locale that is drawn; ``None`` takes the table's first.
+            locale: the locale that is drawn; ``None`` takes the first locale of the table.
             score: ``log_probability`` (nats), ``probability`` or ``first``.
 
         Raises:
@@ -70,23 +70,24 @@ def logit_lens(
 ) -> LogitLens:
     """Reads the probability of each answer's first token after each block, at the prompt's last token.
 
-    The answers are the factual, the local and the English-centric one. The residual after a block goes through the final norm
-    and the unembedding as if no further block followed. Only the first token of an answer is read, so answers that begin with
-    the same token cannot be distinguished. A cultural item counts only if its local and its English answer exist, are not the
-    same, and begin with different tokens. The last layer has the model's own probabilities. Early layers are not trained for
-    this reading. So compare answers within a layer, not one answer across layers.
+    The answers are the factual, the local and the English-centric answer. The residual after a block goes through the final norm
+    and the unembedding as if no further block followed. Only the first token of an answer is read, so answers that begin with the
+    same token cannot be distinguished. A cultural item counts only if its local answer and its English answer exist and begin
+    with different tokens. The last layer has the model's own probabilities. Early layers are not trained to be unembedded. So
+    compare different answers at one layer, and do not compare one answer across layers.
 
     Args:
         model: the model that is read.
         items: factual and cultural items; cultural items are asked implicitly.
-        plan: one plan, or a plan by locale; with it, every number is given unsteered, steered, and as a paired change.
+        plan: one plan for all locales, or a plan by locale. With a plan, every number is given unsteered, steered, and as a
+            paired change.
         layers: block indices; all for ``None``.
-        batch_size: the number of prompts at once; chosen for the device for ``None``.
+        batch_size: the number of prompts at once; ``None`` chooses the number for the device.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of the resamples.
 
     Raises:
-        PromptError: no item is left whose answers can be distinguished.
+        PromptError: no item has answers that can be distinguished by their first tokens.
         UnknownNameError: there is no plan for a locale.
         FingerprintError: a plan belongs to another model.
         LayerError: the model does not have a layer.
@@ -113,21 +114,21 @@ def logit_lens(
 
 @dataclass(frozen=True)
 class _Question:
-    """An item as its prompt's tokens and the first token of each choice."""
+    """An item, given as the tokens of its prompt and the first token of each choice."""
 
     item: Item
     row: Row
     tokens: tuple[int, ...]
 
     def index(self, answer: str) -> int | None:
-        """Returns the index of the choice that is a given answer, if items of this kind have that answer."""
+        """Returns the index of the choice that is the given answer; ``None`` if items of this kind do not have this answer."""
         if (answer == "factual") != (self.item.kind == "factual"):
             return None
         return self.item.english_answer if answer == "English-centric" else self.item.answer
 
 
 def _asked(model: LensModel, item: Item) -> _Question | None:
-    """Returns the question, if its answers begin with different tokens."""
+    """Returns the question; ``None`` if its answers do not begin with different tokens."""
     space = locale(item.locale).space
     ids, choices = model.tokenizer.split(item.prompt().text, [space + choice for choice in item.choices])
     question = _Question(item, model.row(ids), tuple(choice[0] for choice in choices))
@@ -149,7 +150,7 @@ def _plan_of(plan: SteeringPlan | Mapping[str, SteeringPlan], code: str) -> Stee
 def _read(
     model: LensModel, asked: Sequence[_Question], layers: Sequence[int], plan: SteeringPlan | None, batch_size: int | None
 ) -> list[Float[Tensor, "layer choice"]]:
-    """Log probabilities of every choice's first token after each block."""
+    """Returns the log probabilities of every choice's first token after each block."""
     steering: AbstractContextManager[Any] = nullcontext() if plan is None else plan.applied(model)
     found: list[Tensor] = [torch.empty(0)] * len(asked)
     with steering, progress(len(asked), "Logit lens", "prompt", show=len(asked) >= SHOW_FROM) as bar:
@@ -172,7 +173,8 @@ def _steered(
     batch_size: int | None,
     unsteered: list[Tensor],
 ) -> list[Float[Tensor, "layer choice"]]:
-    """The same under a plan. Below the plan's first layer nothing changes, so nothing is read there."""
+    """Returns the log probabilities of every choice's first token under a plan. Layers below the plan's first layer do not
+    change, so they are not read again."""
     plan.check(model)
     above = [layer for layer in layers if layer >= min(plan.layers, default=model.n_layers)]
     if not above:
@@ -183,7 +185,7 @@ def _steered(
 
 @torch.no_grad()
 def _unembedded(model: LensModel, batch: TokenBatch, layers: Sequence[int], tokens: Sequence[tuple[int, ...]]) -> list[float]:
-    """Log probabilities by prompt, layer and token, one after another."""
+    """Returns the log probabilities in one list, ordered by prompt, layer and token."""
     lines = torch.arange(len(tokens), device=batch.tokens.device)
     last = torch.tensor([start + len(row) - 1 for start, row in zip(batch.starts, batch.rows, strict=True)]).to(lines)
     seen = model.backend.residuals_after(batch, layers, lambda own: own[lines.to(own.device), last.to(own.device)])
@@ -225,5 +227,5 @@ def _rows(
 
 
 def _leads(values: Float[Tensor, "layer choice"], index: int) -> Float[Tensor, " layer"]:
-    """1 for a layer at which no other choice's first token is more probable."""
+    """Returns 1 for each layer at which no other choice has a more probable first token, and otherwise 0."""
     return (values[:, index] >= values.amax(dim=1)).float()

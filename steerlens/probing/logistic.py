@@ -1,4 +1,4 @@
-"""Logistic regression for all layers and folds in one solution."""
+"""Fits logistic regressions for all layers and folds at once."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,23 +8,24 @@ from torch.linalg import vecdot
 from steerlens.probing.folds import Folds
 
 TOLERANCE = 1e-4
-"""The largest slope of the mean loss with which a probe counts as fitted: scikit-learn's default."""
+"""The largest slope of the mean loss at which a probe counts as fitted. The value is scikit-learn's default."""
 _STEPS, _KEPT = 300, 10
-"""The largest number of iterations, and the number of pairs of steps and slopes from which the curvature is estimated."""
+"""The largest number of iterations, and the number of pairs of a step and a slope change from which the curvature is
+estimated."""
 
 
 def logistic_probe(
     features: Float[Tensor, "layer row d"], folds: Folds, tolerance: float = TOLERANCE
 ) -> Float[Tensor, "layer fold row"]:
-    """The log odds of label 1 for every row, by a logistic regression on the standardised training rows of each fold.
+    """Returns the log odds of label 1 for every row, from a logistic regression on the standardised training rows of each fold.
 
-    It minimises the same function as scikit-learn's ``LogisticRegression(class_weight="balanced")`` after a ``StandardScaler``,
-    with their defaults: an L2 penalty of strength 1 on all weights except the intercept. The classes are balanced, since there
-    are more factual than cultural prompts and the accuracy is compared with 0.5.
+    The regression minimises the same function as scikit-learn's ``LogisticRegression(class_weight="balanced")`` after a
+    ``StandardScaler``. As in scikit-learn, there is an L2 penalty of strength 1 on all weights except the intercept. The classes
+    are balanced, because there are more factual than cultural prompts and the accuracy is compared with 0.5.
 
-    All folds of a layer read the same rows. Standardising is a scale on each fold's weights (centring is done by the
-    intercept), so a step for all folds is two products with the layer's rows. The steps are L-BFGS (Liu and Nocedal 1989), with
-    a line search in the space of the log odds, where it needs no product.
+    All folds of a layer use the same matrix of rows. Standardising only scales each fold's weights, and the intercept does the
+    centring. So a step for all folds takes two products with the layer's rows. The steps are L-BFGS steps (Liu and Nocedal 1989).
+    The line search works on the log odds, so it needs no further product.
     """
     rows, scale = _standardised(centred(features), folds.train.to(features.device))
     loss = _Loss(rows, scale, folds.balanced().to(rows), folds.positive.to(rows))
@@ -32,31 +33,31 @@ def logistic_probe(
 
 
 def centred(features: Float[Tensor, "layer row d"]) -> Float[Tensor, "layer row d"]:
-    """Features minus their mean over rows, in float32. The first row is subtracted first, so that a constant feature becomes
-    exactly 0."""
+    """Returns the features minus their mean over rows, in float32. The first row is subtracted before the mean, so that a
+    constant feature becomes exactly 0."""
     rows = features.float() - features[:, :1].float()
     return rows.sub_(rows.mean(dim=1, keepdim=True))
 
 
 def spread(rows: Float[Tensor, "layer row d"], train: Bool[Tensor, "fold row"]) -> Float[Tensor, "layer fold d"]:
-    """The standard deviation of centred features over each fold's training rows; 1 for a constant feature, as in
+    """Returns the standard deviation of centred features over each fold's training rows; 1 for a constant feature, as in
     scikit-learn."""
     share = train.to(rows) / train.sum(1, keepdim=True)
     square = share @ rows.square()
     variance = square - (share @ rows).square()
-    return torch.where(variance > 1e-6 * square, variance, 1.0).sqrt()  # below that, it is what rounding left
+    return torch.where(variance > 1e-6 * square, variance, 1.0).sqrt()  # a smaller variance comes from rounding
 
 
 def _standardised(rows: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows with an additional last feature of ones, whose weight is the intercept, and each fold's scale of the
-    features."""
+    """Returns the rows with an additional last feature of ones, and each fold's scale of the features. The weight of the
+    additional feature is the intercept."""
     scale = 1 / spread(rows, train)
     return tuple(torch.nn.functional.pad(tensor, (0, 1), value=1.0) for tensor in (rows, scale))  # type: ignore[return-value]
 
 
 class _Loss:
-    """The balanced log loss and penalty of weights ``[layer, fold, p]``, computed from their log odds ``[layer, fold,
-    row]``."""
+    """The balanced log loss and the penalty of weights ``[layer, fold, p]``. Loss and penalty are computed from the log odds
+    ``[layer, fold, row]`` of the weights."""
 
     def __init__(self, rows: Tensor, scale: Tensor, shares: Tensor, y: Tensor) -> None:
         self.rows, self.scale, self.shares, self.y = rows, scale, shares, y
@@ -76,8 +77,8 @@ class _Loss:
         return torch.addcmul(self.penalty * weights, (self.shares * (odds.sigmoid() - self.y)) @ self.rows, self.scale)
 
     def along(self, weights: Tensor, odds: Tensor, step: Tensor, change: Tensor, far: Tensor) -> Tensor:
-        """The length of a step, by Newton's method in one dimension: from ``far`` to a value nearer to the minimum on the
-        line."""
+        """Returns a better length for a step. Newton's method in one dimension starts from ``far`` and approaches the minimum on
+        the line."""
         penalised, pull = self.penalty * step, self.shares * change
         linear, square, start = _dot(penalised, weights), _dot(penalised, step), far
         for _ in range(2):
@@ -88,12 +89,14 @@ class _Loss:
         return far
 
     def first(self, slope: Tensor, change: Tensor) -> Tensor:
-        """The length of the first step down the slope, from weights of 0, where each row's curvature is a quarter."""
+        """Returns the length of the first step down the slope. The step starts from weights of 0, where the curvature of each row
+        is a quarter."""
         return _dot(slope, slope) / (_dot(self.shares, change.square()) / 4 + _dot(self.penalty, slope.square()))
 
 
 def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"]:
-    """The log odds at the minimum of the loss. A layer is left out of later steps once all of its folds have converged."""
+    """Returns the log odds at the minimum of the loss. A layer is left out of later steps once all of its folds have
+    converged."""
     weights = torch.zeros_like(loss.scale)
     odds = weights.new_zeros(*weights.shape[:2], loss.rows.shape[1])
     found, left = torch.empty_like(odds), torch.arange(len(weights), device=weights.device)
@@ -101,7 +104,7 @@ def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"
     for _ in range(_STEPS):
         active = slope.abs().amax(-1, keepdim=True) > tolerance
         open_layers = active.flatten(1).any(1)
-        if 3 * int(open_layers.sum()) <= 2 * len(left):  # fewer rows to read are worth a copy
+        if 3 * int(open_layers.sum()) <= 2 * len(left):  # copying the open layers saves time
             found[left] = odds
             left, loss, memory = left[open_layers], loss.at(open_layers), memory.at(open_layers)
             weights, odds, slope, active = (tensor[open_layers] for tensor in (weights, odds, slope, active))
@@ -120,8 +123,8 @@ def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"
 
 
 class _Memory:
-    """The last steps and the changes of the slope that they made: an inverse curvature for every problem (L-BFGS's two
-    loops)."""
+    """The latest steps and the slope changes that they caused. L-BFGS's two loops compute an inverse curvature for every problem
+    from them."""
 
     def __init__(self, pairs: list[tuple[Tensor, Tensor, Tensor]], scale: Tensor | float = 1.0) -> None:
         self.pairs, self.scale = pairs, scale
@@ -134,12 +137,12 @@ class _Memory:
     def keep(self, step: Tensor, change: Tensor) -> None:
         """Stores a step and the change of the slope that it made."""
         along = _dot(step, change)
-        moved = along > 0  # a problem that is done, or that rounding holds, takes no step and teaches nothing
+        moved = along > 0  # a converged problem takes no step, so it adds no curvature
         self.pairs = [*self.pairs, (step, change, torch.where(moved, 1 / along, 0.0))][-_KEPT:]
         self.scale = torch.where(moved, along / _dot(change, change), self.scale)
 
     def step(self, slope: Tensor) -> Tensor:
-        """The direction of the next step: the slope times the inverse curvature, downwards."""
+        """Returns the direction of the next step: minus the slope, multiplied by the inverse curvature."""
         down, weights = -slope, []
         for step, change, over in reversed(self.pairs):
             weights.append(over * _dot(step, down))

@@ -1,4 +1,4 @@
-"""The prompts of one layer as points in two dimensions."""
+"""Draws the prompts of one layer as points in two dimensions."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
@@ -32,13 +32,13 @@ class ResidualMap(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("layer", "concept", "locale", "kind", "topic", "prompt", "x", "y", "x_axis", "y_axis")
 
     def scatter(self, colour: str = "kind") -> "Figure":
-        """Draws the points. The prompt of a point appears on hover.
+        """Draws the points. Hovering over a point shows its prompt.
 
         Args:
             colour: the column that decides the colour: ``kind``, ``locale`` or ``topic``.
 
         Raises:
-            UnknownNameError: ``colour`` is none of these.
+            UnknownNameError: ``colour`` is not one of these columns.
         """
         from steerlens.plotting import residual_scatter
 
@@ -55,18 +55,18 @@ def residual_map(
     Args:
         stack: residuals of factual and cultural prompts.
         layer: a block index that the stack contains.
-        axes: ``pca`` takes the first two principal components. ``means`` takes the component of each prompt along the
-            difference between the factual and the cultural mean, measured from the midpoint, **held out** by concept (in as
-            many dimensions as a residual has, a difference of means separates even random labels of the few prompts from which
-            it was computed), and the first principal component perpendicular to that difference.
-        locale: keeps prompts of one locale only; all of them for ``None``.
+        axes: ``pca`` takes the first two principal components. ``means`` takes the component of each prompt along the difference
+            between the factual and the cultural mean, measured from the midpoint. The component along the difference is **held
+            out** by concept, because a difference of means separates even random labels of the prompts from which it was
+            computed. The second axis of ``means`` is the first principal component perpendicular to the difference.
+        locale: the only locale whose prompts are kept; ``None`` keeps all locales.
         n_folds: the number of folds of concepts, for ``means``.
-        seed: the seed of these folds.
+        seed: the seed of the folds.
 
     Raises:
         LayerError: the stack does not contain this layer.
         UnknownNameError: there are no such axes.
-        PromptError: there are no such prompts.
+        PromptError: there are no factual and implicit cultural prompts.
         DataError: a kind has fewer than two concepts, for ``means``.
     """
     import pandas as pd
@@ -91,9 +91,9 @@ def residual_map(
 
 
 def _components(rows: Float[Tensor, "row d"], n: int) -> tuple[Float[Tensor, "row n"], list[float]]:
-    """Coordinates along the first principal components of centred rows, and each component's share of the variance. The sign of
-    a component is chosen so that its coordinate with the largest absolute value is positive. So the picture does not flip
-    between runs."""
+    """Returns coordinates along the first principal components of centred rows, and each component's share of the variance. The
+    sign of a component is chosen so that its coordinate with the largest absolute value is positive. So the sign is the same in
+    every run."""
     u, s, _ = torch.linalg.svd(rows, full_matrices=False)
     points = torch.zeros(len(rows), n)
     found = u[:, :n] * s[:n]

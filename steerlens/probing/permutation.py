@@ -1,4 +1,4 @@
-"""Permutation test: how well the difference-of-means probe separates random labels."""
+"""Compares the difference-of-means probe with the same probe on random labels, in a permutation test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class PermutationTest(ResultTable):
     """The difference-of-means probe, compared with labels permuted by concept.
 
     Columns: locale, layer, auroc, null_mean and null_high (mean and 95th percentile over the permutations), p (share of
-    permutations, including the true labels, that reach the AUROC), p_corrected (share whose best layer, standardised, reaches
-    it), draws (permutations), n (prompts), concepts.
+    permutations, including the true labels, that reach the AUROC), p_corrected (share of permutations whose best layer,
+    standardised, reaches the AUROC), draws (permutations), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -41,7 +41,8 @@ class PermutationTest(ResultTable):
         """Draws the AUROC by layer over the range of the null distribution. Layers with a corrected p below 0.05 are filled.
 
         Args:
-            locale: the locale that is drawn; ``None`` takes the table's last, which is ``all`` if there are several.
+            locale: the locale that is drawn; ``None`` takes the last locale of the table, which is ``all`` if there are several
+                locales.
 
         Raises:
             UnknownNameError: the table does not have the locale.
@@ -63,12 +64,13 @@ def permutation_test(
 ) -> PermutationTest:
     """Tests by layer whether the difference-of-means probe separates the kinds better than it separates random labels.
 
-    Labels are permuted between the concepts of a fold, so that a concept keeps one label in all of its locales and every fold
-    keeps its counts. If a concept or group has both labels, as in pairs of one sentence, the labels are permuted within it.
-    Each permutation is cross-validated in the same way as the true labels. p counts the true labels among the permutations
-    (Phipson and Smyth 2010), so it is never 0. The corrected p compares with each permutation's best layer (Westfall and Young
-    1993), with layers standardised by their mean and spread over the permutations. If no layer separates the kinds, the chance
-    that any layer has a corrected p below 0.05 is 5%. There is no correction over locales.
+    Labels are permuted between the concepts of a fold. So a concept keeps one label in all of its locales, and every fold keeps
+    its number of each label. If a concept or group has both labels, as in pairs of one sentence, the labels are permuted within
+    the concept or group. Each permutation is cross-validated in the same way as the true labels. The p value counts the true
+    labels as one permutation (Phipson and Smyth 2010), so the p value is never 0. The corrected p value compares each layer with
+    each permutation's best layer (Westfall and Young 1993). For this comparison, layers are standardised by their mean and spread
+    over the permutations. If no layer separates the kinds, the chance that any layer has a corrected p below 0.05 is 5%. There is
+    no correction over locales.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
@@ -76,12 +78,12 @@ def permutation_test(
             the locales themselves are tested over all locales together.
         groups: a group name for each prompt; a group is held out together. ``None`` takes the concepts.
         draws: the number of permutations.
-        n_folds: the number of folds; it is smaller if a kind has fewer concepts.
+        n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
         seed: the seed of the folds and the permutations.
         device: the device of the computation; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
-        DataError: a kind has fewer than two concepts, or the number of labels or groups is not that of the prompts.
+        DataError: a kind has fewer than two concepts, or the number of labels or groups differs from the number of prompts.
         SettingsError: ``draws`` is below 1.
     """
     import pandas as pd
@@ -117,10 +119,10 @@ def _tested(group: Group, draws: int, seed: int, device: torch.device) -> list[d
 
 
 def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[Tensor, "draw row"]:
-    """Returns the true labels, followed by permutations of them.
+    """Returns the true labels, followed by permutations of the true labels.
 
-    If every concept has one label, labels are permuted between the concepts that a fold holds out, and concepts that no fold
-    holds out keep their labels. If a concept has both labels, as in pairs, they are permuted within each concept.
+    If every concept has one label, labels are permuted between the concepts that a fold holds out. Concepts that no fold holds
+    out keep their labels. If a concept has both labels, as in pairs, labels are permuted within each concept.
 
     Args:
         folds: the folds, with the true labels.
@@ -144,8 +146,8 @@ def permuted(folds: Folds, concepts: list[str], draws: int, seed: int) -> Bool[T
 
 
 def _auroc_of(features: Float[Tensor, "row d"], labels: Bool[Tensor, "draw row"], folds: Folds) -> Float[Tensor, " draw"]:
-    """The held-out AUROC of the difference of means for every labelling, as the mean over folds. It is computed from the rows'
-    inner products."""
+    """Returns the held-out AUROC of the difference of means for every labelling, as the mean over folds. The AUROC is computed
+    from the rows' inner products."""
     (rows,) = centred(features[None])
     inner, found = rows @ rows.T, []
     for train, test in zip(folds.train.to(rows.device), folds.test.to(rows.device), strict=True):

@@ -1,5 +1,5 @@
-"""Probes: fitted on the training rows of every fold and applied to every row, for all layers at once. They are functions of
-tensors."""
+"""Probes are functions of tensors. A probe is fitted on the training rows of every fold and applied to every row, for all layers
+at once."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,21 +13,20 @@ from steerlens.probing.folds import Folds
 from steerlens.probing.logistic import centred, logistic_probe, spread
 
 Probe = Callable[[Float[Tensor, "layer row d"], Folds], Float[Tensor, "layer fold row"]]
-"""A function from features to a score of every row under the probe from each fold's training rows. A score above 0 means label
-1."""
+"""A function that fits a probe on each fold's training rows and returns a score for every row. A score above 0 means label 1."""
 
 
 def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
-    """Projects on the difference between the two means, measured from the midpoint between them.
+    """Projects every row on the difference between the means of the two labels, measured from the midpoint of the means.
 
-    This is the "mass-mean probe" without covariance of Marks and Tegmark (arXiv 2310.06824).
+    The probe equals the "mass-mean probe" without covariance of Marks and Tegmark (arXiv 2310.06824).
 
     Args:
         features: the features of every row.
         folds: the folds, whose training rows give the means.
 
     Returns:
-        A score of every row under each fold's probe; above 0 means label 1.
+        A score of every row under each fold's probe. A score above 0 means label 1.
     """
     rows = centred(features)
     contrast = folds.contrast().to(rows)
@@ -36,12 +35,13 @@ def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Fol
 
 
 def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
-    """Linear discriminant analysis on standardised features, with equal priors and with covariances shrunk after Ledoit and
-    Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(), priors=[0.5,
-    0.5])`` after a ``StandardScaler``.
+    """Scores every row by linear discriminant analysis on standardised features, with equal priors and with covariances shrunk
+    after Ledoit and Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(),
+    priors=[0.5, 0.5])`` after a ``StandardScaler``.
 
-    A direction ``v`` solves ``(B'B + a) v = difference of means``, where B contains the training rows minus their label's mean,
-    each weighted by its label's share. It is solved in as many dimensions as there are rows or features, whichever are fewer.
+    A direction ``v`` solves ``(B'B + a) v = difference of means``. B contains the training rows minus the mean of their label,
+    and each row is weighted by the share of its label. The equation is solved with one unknown per row or one unknown per
+    feature, depending on which number is smaller.
     """
     rows, train = centred(features), folds.train.to(features.device)
     scale, positive = spread(rows, train), folds.positive.to(features.device)
@@ -49,7 +49,7 @@ def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Ten
 
 
 def _discriminant(rows: Float[Tensor, "layer row d"], train: Tensor, positive: Tensor) -> Float[Tensor, "layer row"]:
-    """The log odds of every row, up to a factor."""
+    """Returns the log odds of every row, except for a constant factor."""
     sides = [rows[:, train & side].double() for side in (positive, ~positive)]
     one, zero = (side.mean(dim=1, keepdim=True) for side in sides)
     weighted, ridge = zip(*map(_shrunk, (sides[0] - one, sides[1] - zero)), strict=True)
@@ -58,8 +58,8 @@ def _discriminant(rows: Float[Tensor, "layer row d"], train: Tensor, positive: T
 
 
 def _shrunk(rows: Float[Tensor, "layer n d"]) -> tuple[Tensor, Tensor]:
-    """Half of a label's Ledoit-Wolf covariance as ``B'B + a``: B ``[layer, n, d]`` and a ``[layer, 1, 1]``, from its centred
-    rows."""
+    """Returns half of a label's Ledoit-Wolf covariance as ``B'B + a``: B ``[layer, n, d]`` and a ``[layer, 1, 1]``. ``rows`` are
+    the label's centred rows."""
     n, d = rows.shape[1:]
     square = vecdot(rows, rows)
     inner = rows @ rows.mT if n < d else rows.mT @ rows
@@ -73,7 +73,7 @@ def _shrunk(rows: Float[Tensor, "layer n d"]) -> tuple[Tensor, Tensor]:
 def _solve(
     weighted: Float[Tensor, "layer n d"], ridge: Tensor, towards: Float[Tensor, "layer 1 d"]
 ) -> Float[Tensor, "layer 1 d"]:
-    """``(B'B + a)^-1`` times a vector, for few rows by Woodbury's identity."""
+    """Returns ``(B'B + a)^-1`` times a vector. If there are few rows, Woodbury's identity is used."""
     few = weighted.shape[1] < weighted.shape[2]
     inner = weighted @ weighted.mT if few else weighted.mT @ weighted
     size = inner.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
@@ -87,7 +87,7 @@ def _solve(
 PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe, "LDA": lda_probe}
 
 _NUMBERS = 1 << 26
-"""The number of residual values that are probed at once, with a few copies: about 1 GB."""
+"""The number of residual values that are probed at once. With a few copies, they take about 1 GB of memory."""
 
 
 def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:

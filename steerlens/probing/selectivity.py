@@ -1,4 +1,4 @@
-"""How much of a probe's score may come from memorised concepts (Hewitt and Liang, arXiv 1909.03368)."""
+"""Measures how much of a probe's score may come from memorised concepts (Hewitt and Liang, arXiv 1909.03368)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Selectivity(ResultTable):
-    """A probe, compared with the same probe on random labels of concepts that it has seen.
+    """The AUROC of a probe, compared with the same probe on random labels of concepts that it was trained on.
 
-    Columns: locale (held out; ``all``: mean over them), layer, probe, auroc, control (AUROC of random labels, mean over draws),
-    selectivity (auroc minus control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
+    Columns: locale (held out; ``all``: mean over locales), layer, probe, auroc, control (AUROC of random labels, mean over
+    draws), selectivity (auroc minus control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -39,7 +39,7 @@ class Selectivity(ResultTable):
         """Draws the selectivity of each probe by layer for one held-out locale, with intervals.
 
         Args:
-            locale: the locale that was held out, or ``all`` for the mean over them.
+            locale: the locale that was held out, or ``all`` for the mean over all held-out locales.
 
         Raises:
             UnknownNameError: the table does not have the locale.
@@ -63,22 +63,23 @@ def selectivity(
     """Subtracts the AUROC of concepts with random labels from the AUROC of factual against cultural concepts.
 
     In the control task, a concept has the same random label in every locale. The label has no meaning, so a probe can only
-    memorise it (Hewitt and Liang, arXiv 1909.03368). This is visible if the tested concepts were trained on: here a locale is
-    held out, and its concepts are seen in the other locales. (In folds of concepts no random label can be learned; there the
-    null test is ``permutation_test``.) A probe with a high score on both tasks has learned the concepts, not their kind.
+    memorise it (Hewitt and Liang, arXiv 1909.03368). Memorising shows only if the probe was trained on the tested concepts. So
+    one locale is held out, and its concepts are trained on in the other locales. If concepts are held out, no random label can be
+    learned, and ``permutation_test`` is the null test. A probe with a high score on both tasks has learned the concepts, and not
+    their kind.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
         groups: a group name for each prompt; all prompts of a group have the same random label. ``None`` takes the concepts.
         probes: names from ``PROBES``.
-        labellings: the number of random labellings, each with the same number of factual concepts as the true one.
+        labellings: the number of random labellings. Each has as many factual concepts as the true labels.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of labellings and resamples.
         device: the device on which the probes are fitted; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
 
     Raises:
-        DataError: there is only one locale, or the number of labels or groups is not that of the prompts.
+        DataError: there is only one locale, or the number of labels or groups differs from the number of prompts.
         SettingsError: ``labellings`` is below 1.
         UnknownNameError: there is no such probe.
     """
@@ -101,7 +102,7 @@ def selectivity(
 
 
 def _by_lot(folds: Folds, concepts: list[str], labellings: int, seed: int) -> list[NDArray]:
-    """A random label for each concept, the same in all of its rows."""
+    """Returns random labels. All rows of a concept have the same label."""
     _, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     generator = np.random.default_rng([seed, 1])
     return [generator.permutation(folds.labels[first])[of_row] for _ in range(labellings)]

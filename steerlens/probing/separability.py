@@ -1,4 +1,5 @@
-"""Separability of factual and cultural prompts at each layer, compared with baselines of their form."""
+"""Measures the separability of factual and cultural prompts at each layer, compared with baselines that use only the text's
+form."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ COSINE = "EN-LOC cosine"
 class Separability(ResultTable):
     """Held-out scores of probes and baselines by layer and locale.
 
-    Columns: locale (``all``: one probe over all locales), layer (-1: a baseline, which has none), probe, auroc (mean over
-    folds) with its 95% interval low and high, accuracy (mean of the two kinds' accuracies), baseline (the best one), above
-    (auroc minus that of the best baseline) with above_low and above_high, peak (share of resamples in which this layer is the
-    probe's best), cosine (between EN and LOC vectors, for the probe ``EN-LOC cosine``), n (prompts) and concepts held out.
+    Columns: locale (``all``: one probe over all locales), layer (-1 for a baseline), probe, auroc (mean over folds) with its 95%
+    interval low and high, accuracy (mean of the two kinds' accuracies), baseline (name of the best baseline), above (auroc minus
+    the best baseline's auroc) with above_low and above_high, peak (share of resamples in which this layer is the probe's best),
+    cosine (between EN and LOC vectors, for the probe ``EN-LOC cosine``), n (prompts) and concepts held out.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -45,10 +46,10 @@ class Separability(ResultTable):
     )
 
     def peaks(self) -> "pd.DataFrame":
-        """Returns the best layer of each probe, and how certain it is.
+        """Returns the best layer of each probe, and how certain this layer is.
 
-        Columns: locale, probe, layer (with the highest AUROC), auroc, above, share (of resamples in which it is the best),
-        first and last (the range of layers that contains the best layer in 95% of the resamples).
+        Columns: locale, probe, layer (with the highest AUROC), auroc, above, share (of resamples in which this layer is the
+        best), first and last (the range of layers that contains the best layer in 95% of the resamples).
         """
         import pandas as pd
 
@@ -61,11 +62,10 @@ class Separability(ResultTable):
         return pd.DataFrame(rows)
 
     def heatmap(self, score: str = "auroc", probe: str = "difference of means") -> "Figure":
-        """Draws layers by locales, coloured by a score of a probe, or by the cosine between EN and LOC.
+        """Draws a heatmap of layers by locales, coloured by a score of a probe, or by the cosine between EN and LOC.
 
         Args:
-            score: ``auroc``, ``accuracy``, ``above`` (AUROC minus that of the best baseline) or ``cosine`` (between EN and
-                LOC).
+            score: ``auroc``, ``accuracy``, ``above`` (AUROC minus the best baseline's AUROC) or ``cosine`` (between EN and LOC).
             probe: the probe whose score is drawn; not used for ``cosine``.
 
         Raises:
@@ -111,25 +111,24 @@ def separability(
 ) -> Separability:
     """Measures how well factual and cultural prompts, or any two classes, are distinguished, by layer and locale.
 
-    Of factual and cultural prompts only implicit ones are used, because an explicit prompt names a country and so reveals its
-    kind. A concept is never learned in one locale and tested in another. The baselines use the same folds: character n-grams
-    (what the form of the text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a
-    bootstrap over concepts, without fitting the probes again. Each layer also has the cosine between the EN and LOC vectors
-    from the same stack.
+    Explicit prompts are not used, because an explicit prompt names a country and so reveals its kind. A probe is never tested on
+    a concept that it was trained on in another locale. The baselines use the same folds: character n-grams (what the form of the
+    text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap over concepts,
+    without fitting the probes again. Each layer also has the cosine between the EN and LOC vectors from the same stack.
 
     Args:
-        stack: residuals of factual and cultural prompts, and for the cosine also of English and explicit ones; or of any
-            prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate
-            the locales themselves (each locale has one label) are measured over all locales together, not within each.
-        groups: the group of each prompt, which is held out together; its concept for ``None``. A text without a concept is its
-            own group.
-        hold_out: the part that is new to a probe when it is tested: ``concept``; ``locale``, each in turn, with its concepts;
-            ``topic`` or ``relation``, as the items name them.
+        stack: residuals of factual and cultural prompts, or of any prompts. The cosine also needs English and explicit prompts.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. If each locale has only
+            one label, the labels are measured over all locales together.
+        groups: the group of each prompt. All prompts of a group are held out together. ``None`` takes the concept as the group,
+            and a text without a concept is its own group.
+        hold_out: the part of the data that a probe is tested on but not trained on. ``concept`` holds out concepts. ``locale``
+            holds out each locale in turn, with its concepts. ``topic`` and ``relation`` hold out the topics or relations that the
+            items name.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
         embeddings: ``token_embeddings(model, stack.prompts)``; ``None`` uses the residual after block 0.
-        vectors_from: residuals from which the EN and LOC vectors are taken for their cosine; ``stack`` for ``None``.
-        n_folds: the number of folds; it is smaller if a kind has fewer concepts.
+        vectors_from: residuals from which the EN and LOC vectors are computed for their cosine; ``None`` takes ``stack``.
+        n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
         draws: the number of resamples of concepts.
         seed: the seed of the folds and the resamples.
         device: the device on which the probes are fitted, all layers at once; ``None`` takes a CUDA GPU if there is one, and
@@ -139,9 +138,9 @@ def separability(
         Cross-validated AUROC and accuracy of every probe and baseline, with intervals.
 
     Raises:
-        DataError: a label has fewer than two concepts (or groups, topics, relations), or there is only one locale to hold out;
-            or the number of labels or groups is not that of the prompts.
-        UnknownNameError: there is no such probe, or no such part to hold out.
+        DataError: a label has fewer than two concepts (or groups, topics, relations), or there is only one locale to hold out.
+            This error is also raised if the number of labels or groups differs from the number of prompts.
+        UnknownNameError: there is no such probe, or ``hold_out`` is not a known part of the data.
         PromptError: the embeddings lack a prompt of the stack.
     """
     import pandas as pd
@@ -161,7 +160,7 @@ def separability(
 def _scored(
     group: Group, probes: dict[str, Probe], embeddings: ResidualStack | None, device: torch.device
 ) -> dict[tuple[str, int], Float[Tensor, "fold row"]]:
-    """The scores of each probe and layer; layer -1 for a baseline."""
+    """Returns the scores of each probe and layer. The layer of a baseline is -1."""
     found = {(name, -1): scores[0] for name, scores in baseline_scores(group.stack, group.folds, embeddings).items()}
     for name, probe in probes.items():
         scores = scores_by_layer(probe, group.stack.residuals, group.folds, device)
@@ -193,7 +192,7 @@ def _measured(
 
 
 def _above(auroc: Tensor, drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
-    """The difference between each probe and the best baseline, in the same resamples. Baselines have no entry."""
+    """Returns the difference between each probe and the best baseline, in the same resamples. Baselines get no value."""
     is_baseline = np.array([layer < 0 for _, layer in names])
     best = int(np.argmax(np.where(is_baseline, auroc.numpy(), -1)))
     low, high = percentile_interval(drawn - drawn[:, [best]], nan_policy="omit")
@@ -205,7 +204,7 @@ def _above(auroc: Tensor, drawn: Float[np.ndarray, "draw score"], names: list[tu
 
 
 def _peaks(drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> NDArray:
-    """The share of resamples in which each layer is its probe's best."""
+    """Returns the share of resamples in which each layer is the best layer of its probe."""
     shares = np.full(len(names), np.nan)
     for probe in {name for name, layer in names if layer >= 0}:
         own = [i for i, (name, _) in enumerate(names) if name == probe]
@@ -215,11 +214,11 @@ def _peaks(drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]])
 
 
 def _cosines(stack: ResidualStack, locales: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The cosine between the EN and LOC vectors of each locale for which the stack contains both."""
+    """Yields the cosine between the EN and LOC vectors of each locale for which the stack contains the pairs of both."""
     for locale in locales:
         try:
             pairs = english_pairs(stack.prompts, locale), localized_pairs(stack.prompts, locale)
-        except PairsError:  # English itself, or a stack without English or explicit prompts
+        except PairsError:  # the locale is English, or the stack has no English or explicit prompts
             continue
         en, loc = (stack.mean_difference(side) for side in pairs)
         for layer, cosine in zip(stack.layers, torch.cosine_similarity(en, loc, dim=1).tolist(), strict=True):

@@ -1,4 +1,5 @@
-"""The agreement of two vectors from n different pairs each, and its prediction by the Spearman-Brown formula."""
+"""Measures how well two vectors agree that come from n different pairs each, and predicts the agreement by the Spearman-Brown
+formula."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SplitHalves(ResultTable):
-    """The agreement of two vectors from n pairs each, by locale and number of pairs.
+    """The agreement of two vectors that come from n different pairs each, by locale and number of pairs.
 
     Columns: vector, locale, pairs (n), all (the number of the locale's pairs), cosine between two vectors from n pairs each
     that share no pair (mean over splits), low and high (95% of the splits), predicted (by the Spearman-Brown formula from the
-    largest n), length (the mean length of a vector from n pairs divided by that of the vector from all pairs: noise that does
-    not cancel makes it longer).
+    largest n), length (the mean length of a vector from n pairs, divided by the length of the vector from all pairs; remaining
+    noise makes a vector longer).
 
-    If the halves of a vector agree, its direction is reliable. Whether the vector has any effect is measured by
+    If the halves of a vector agree, its direction is reliable. To measure whether the vector has any effect, use
     ``evaluation.fewer_pairs``.
     """
 
@@ -43,16 +44,16 @@ class SplitHalves(ResultTable):
 def split_halves(
     differences: PairDifferences, pairs: Sequence[int] = PAIRS, *, halves: int = 200, draws: int = 4, seed: int = 0
 ) -> SplitHalves:
-    """Measures how well two vectors agree that are taken from n pairs each and share no pair.
+    """Measures how well two vectors agree that come from n pairs each and share no pair.
 
-    The agreement is their cosine. The Spearman-Brown formula (both 1910, British Journal of Psychology 3) predicts the
-    reliability of a measure that is k times as long from its reliability r: k r / (1 + (k - 1) r).
+    The agreement is the cosine of the two vectors. The Spearman-Brown formula k r / (1 + (k - 1) r) predicts the reliability with
+    k times as many pairs from the reliability r. Spearman and Brown published it in 1910 (British Journal of Psychology 3).
 
     Args:
         differences: the differences of a contrast's pairs, from ``steering.pair_differences``.
         pairs: the numbers of pairs. Numbers above half of the pairs of the locale with the fewest pairs are left out.
         halves: the number of random splits.
-        draws: the number of vectors for the reported mean length.
+        draws: the number of vectors over which the mean length is computed.
         seed: the seed of the splits and draws.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The information in the form of a text alone: character n-grams, without a model."""
+"""Scores texts by their form alone: character n-grams, without a model."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from steerlens.probing.folds import Folds
 
 
 def surface_scores(texts: Sequence[str], folds: Folds) -> Float[Tensor, "1 fold row"]:
-    """The log odds of label 1 for every text, by a logistic regression on the character n-grams of each fold's training
+    """Returns the log odds of label 1 for every text, from a logistic regression on the character n-grams of each fold's training
     texts."""
     from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
     from sklearn.linear_model import LogisticRegression

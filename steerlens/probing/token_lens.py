@@ -1,5 +1,5 @@
-"""The next tokens that the model would predict after every token of a prompt if it stopped at a layer (nostalgebraist 2020, the
-logit lens)."""
+"""The logit lens for every token of a prompt (nostalgebraist 2020): the next tokens that the model would predict if it ended
+after a layer."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -30,7 +30,8 @@ class TokenLens(ResultTable):
     columns: ClassVar[tuple[str, ...]] = ("steering", "layer", "position", "token", "top", "probability")
 
     def heatmap(self, steering: str = UNSTEERED) -> "Figure":
-        """Draws layers by tokens: the most probable next token, coloured by its probability, and framed if steering changed it.
+        """Draws the most probable next token of each layer and token. The colour shows the probability of this token, and a frame
+        marks a token that steering changed.
 
         Args:
             steering: ``unsteered``, or ``steered`` if the lens was read under a plan.
@@ -55,14 +56,15 @@ def token_lens(
     """Reads the logit lens of one prompt, token by token, unsteered and under a plan.
 
     The residual after a block goes through the final norm and the unembedding as if no further block followed. Early layers are
-    not trained for this reading.
+    not trained to be unembedded.
 
     Args:
         model: the model that is read.
         prompt: a text, a ``Prompt`` or a chat.
-        plan: with a plan, every number is given unsteered and steered; ``None`` for unsteered only.
+        plan: a steering plan. With a plan, every number is given unsteered and steered; ``None`` gives only unsteered numbers.
         layers: block indices; all for ``None``.
-        last: the number of the prompt's last tokens that are read; ``None`` takes all except those in front, such as BOS.
+        last: the number of the prompt's last tokens that are read; ``None`` takes all tokens except the tokens in front, such as
+            BOS.
 
     Raises:
         PromptError: the prompt is empty.
@@ -94,11 +96,11 @@ def token_lens(
 
 @torch.no_grad()
 def _read(model: LensModel, ids: Sequence[int], layers: Sequence[int], positions: list[int]) -> list[list[tuple[int, float]]]:
-    """The most probable next token and its probability, by layer and position."""
+    """Returns the most probable next token and its probability, by layer and position."""
     batch, unembedding = model.batch([model.row(ids)]), model.backend.unembedding()
     seen = model.backend.residuals_after(batch, layers, lambda residual: residual[0, positions])
     found = []
-    for layer in layers:  # a layer at a time: the logits of all would be large
+    for layer in layers:  # one layer at a time, because the logits of all layers would be large
         best, token = unembedding.logits(model.backend.final_norm(seen[layer][None])[0]).log_softmax(-1).max(-1)
         found.append(list(zip(token.tolist(), best.exp().tolist(), strict=True)))
     return found

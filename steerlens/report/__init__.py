@@ -1,4 +1,4 @@
-"""The HTML report of a study."""
+"""Writes the HTML report of a study."""
 
 from steerlens.report.html import write_report
 

@@ -1,4 +1,4 @@
-"""A study as one HTML file that opens offline."""
+"""Writes a study as one HTML file that opens offline."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def write_report(study: Study, path: str | Path) -> Path:
-    """Writes the report as one HTML file, with its figures' code inside, so that it opens without a network.
+    """Writes the report as one HTML file. The file contains the code of its figures, so that it opens without a network.
 
     Args:
         study: a finished study.
         path: the HTML file that is written.
 
     Returns:
-        The path.
+        The path of the file.
 
     Raises:
         FileError: the file cannot be written.
@@ -80,7 +80,7 @@ def _examples(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     examples = []
     for _, rows in frame.groupby(keys, sort=False):
         first = rows.iloc[0]
-        right = rows["right"] if "right" in rows else [False] * len(rows)  # results of earlier versions do not say so
+        right = rows["right"] if "right" in rows else [False] * len(rows)  # results of earlier versions lack this column
         texts = list(zip(rows["method"], rows["text"], right, strict=True))
         examples.append({**{name: first[name] for name in ("locale", "kind", "question", "answer")}, "texts": texts})
     return examples

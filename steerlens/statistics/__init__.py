@@ -1,6 +1,7 @@
-"""Statistics of paired changes: bootstrap intervals over concepts, differences between two methods, p values, Pareto fronts.
+"""Statistics of paired changes: bootstrap intervals over concepts, differences between two methods, p-values and Pareto
+fronts.
 
-Everything here takes arrays of numbers and returns numbers, without any knowledge of models, items or tables.
+All functions take arrays of numbers and return numbers. The functions do not use models, items or tables.
 """
 
 from steerlens.statistics.bootstrap import (

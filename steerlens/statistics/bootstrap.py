@@ -1,11 +1,11 @@
-"""The bootstrap over concepts: resamples, the means of resamples, and percentile intervals of any drawn statistic.
+"""The bootstrap over concepts: resamples of concepts, the means of resamples, and percentile intervals of a statistic.
 
-A concept that is asked in several locales is one sampled unit, not several. So concepts are resampled and never items (the
-cluster bootstrap: Davison and Hinkley 1997, section 3.8). If a concept has several items, either they are averaged first, as
-for all paired changes, or every item is weighted by ``cluster_counts``.
+A concept that is asked in several locales is one unit of the sample. Therefore concepts are resampled and not items (the
+cluster bootstrap: Davison and Hinkley 1997, section 3.8). If a concept has several items, the items are averaged first (in all
+paired changes) or weighted by ``cluster_counts``.
 
-``scipy.stats.bootstrap`` with ``method="percentile"`` gives the same ends as ``bootstrap_interval``, bit for bit, from the same
-seed. It is not used here because it refuses a single concept.
+With the same seed, ``scipy.stats.bootstrap`` with ``method="percentile"`` gives exactly the same interval as
+``bootstrap_interval``. The SciPy function is not used because it does not accept a single concept.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from numpy import ndarray
 from steerlens.errors import SettingsError
 
 Seed = int | Sequence[int]
-"""A seed for ``numpy.random.default_rng``: a number, or several that together name one stream."""
+"""A seed for ``numpy.random.default_rng``: one number, or several numbers that together identify a random stream."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,15 @@ def bootstrap_interval(
     """Returns the mean of paired changes with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
-        changes: The change of each concept, steered minus unsteered, ``[concept]``. A concept that is asked in several locales
-            counts once, with the mean of its locales. The interval has the unit of the changes.
+        changes: The change of each concept, steered minus unsteered, ``[concept]``. A concept that is asked in several
+            locales counts once, with the mean over its locales. The returned interval has the unit of the changes.
         level: The share of the bootstrap distribution inside the interval.
         draws: The number of resamples of the concepts, with replacement.
         seed: The seed of the resamples.
 
     Returns:
-        The mean, both ends and the number of concepts. If a change is NaN, the mean and both ends are NaN.
+        The mean, the low and high end of the interval, and the number of concepts. If a change is NaN, the mean and both ends
+        are NaN.
 
     Raises:
         SettingsError: There are no concepts or no draws, or the level is not between 0 and 1.
@@ -62,15 +63,16 @@ def bootstrap_interval(
 
 
 def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000, seed: Seed = 0) -> Float[ndarray, "draw ..."]:
-    """Returns the mean over concepts in each resample of the concepts. All cells share the resamples.
+    """Returns the mean over concepts in each resample of the concepts. The same resamples are used for all cells.
 
-    As the resamples are shared, a value computed from the means of a resample (a difference between two cells, the best cell)
-    has the distribution that the concepts give it. The percentile interval of one cell is valid for this cell alone: among many
-    cells without any effect, one in twenty intervals excludes zero.
+    With shared resamples, values that are computed from several cells (such as the difference between two cells) can be
+    computed in each resample and have the right distribution. The percentile interval of a cell is valid only for this single
+    cell. If there are many cells without any effect, about one in twenty intervals excludes zero.
 
-    The concepts of a vector are drawn one by one. The concepts of a matrix are drawn as counts (a multinomial distribution),
-    which is faster for many cells. The two have the same distribution but use different random numbers, so their intervals
-    agree only up to the error of the simulation. Both are kept because published numbers depend on each of them.
+    If ``changes`` is a vector, concepts are drawn one by one. If ``changes`` is a matrix, concepts are drawn as counts (a
+    multinomial distribution), which is faster for many cells. The two ways of drawing have the same distribution but use
+    different random numbers, so their intervals agree only up to the simulation error. Both ways are kept because published
+    numbers depend on each way.
 
     Args:
         changes: The changes of each concept, ``[concept]`` or ``[concept, ...]`` with any axes of cells.
@@ -93,7 +95,7 @@ def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000
 
 
 def cluster_counts(concepts: Sequence[str], *, draws: int, seed: Seed = 0) -> Int[ndarray, "draw row"]:
-    """Counts how often each row's concept is drawn, with replacement, in each resample of the concepts.
+    """Counts how often each row's concept is drawn in each resample of the concepts. Concepts are drawn with replacement.
 
     The counts are the weights of rows in a statistic that is not a plain mean of concepts, such as an AUROC. All rows of a
     concept have the same weight in a resample.
@@ -115,12 +117,13 @@ def cluster_counts(concepts: Sequence[str], *, draws: int, seed: Seed = 0) -> In
 def percentile_interval(
     drawn: Float[ndarray, "draw ..."], level: float = 0.95, *, nan_policy: Literal["propagate", "omit"] = "propagate"
 ) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
-    """Returns the low and the high end of the middle share of the draws, for each cell (the percentile method).
+    """Returns the low and the high end of the percentile interval of the draws, for each cell.
 
     Args:
         drawn: A statistic in each resample, ``[draw]`` or ``[draw, ...]`` with any axes of cells.
         level: The share of the draws inside the interval.
-        nan_policy: How draws that are NaN are handled. ``propagate`` makes both ends NaN, and ``omit`` leaves such draws out.
+        nan_policy: The way in which NaN draws are handled. ``propagate`` makes both ends NaN, and ``omit`` leaves NaN draws
+            out.
 
     Returns:
         The low ends and the high ends, each in the shape of the cells.
@@ -136,10 +139,11 @@ def percentile_interval(
 
 
 def draws_interval(changes: Float[ndarray, "concept draw"], *, level: float = 0.95) -> Interval:
-    """Returns the mean over a control's draws, and the interval that contains the given share of the draws' mean changes.
+    """Returns the mean change over a control's draws, and the interval that contains the share ``level`` of the draws' mean
+    changes.
 
-    A method's change is compared with this interval. It is not an interval of the mean, which would shrink with the number of
-    draws.
+    The change of a method is compared with the interval of its control. The interval describes single draws and does not
+    shrink with the number of draws, unlike a confidence interval of the mean.
 
     Args:
         changes: The change of each concept under each draw of the control (such as each random direction), ``[concept, draw]``.

@@ -1,4 +1,4 @@
-"""The difference of two methods on the same items."""
+"""Computes the difference between two methods on the same items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class PairedDifference:
     first: float
     """The mean of the first method over concepts."""
     second: float
-    """The mean of the second method over the same concepts."""
+    """The mean of the second method over concepts."""
     change: Interval
-    """The mean of first minus second, with its bootstrap interval over concepts."""
+    """The mean of the first method minus the second method, with its bootstrap interval over concepts."""
     p: float
-    """The two-sided p for the hypothesis of no difference, by sign flips of the concepts' differences."""
+    """The two-sided p-value for the hypothesis of no difference, from sign flips of the concepts' differences."""
 
 
 def paired_difference(
@@ -35,29 +35,31 @@ def paired_difference(
     draws: int = 5000,
     seed: Seed = 0,
 ) -> PairedDifference:
-    """Subtracts the second method's scores from the first's, item by item. A concept counts once, with the mean of its items.
+    """Subtracts the second method's scores from the first method's scores, item by item. Each concept counts once, with the
+    mean over its items.
 
-    Exchanging the two methods changes the signs of the mean and of the ends. p stays the same, up to the error of the
-    simulation.
+    If the two methods are exchanged, the signs of the mean and of the interval's ends change. The p-value stays the same, up
+    to the simulation error.
 
     Args:
         first: The score of each item under the first method, ``[item]``.
-        second: The score of the same items, in the same order, under the second method, ``[item]``.
+        second: The score of each item under the second method, ``[item]``. The items have the same order as in ``first``.
         concepts: The concept of each item. Concepts are resampled in the order in which they first appear.
-        level: The level of the interval.
+        level: The confidence level of the interval, such as 0.95.
         draws: The number of resamples of the interval.
         seed: The seed of the interval and of the sign flips.
 
     Returns:
-        Both means, the difference with its interval, and its p. If a score is NaN, everything that depends on it is NaN.
+        The two means, the difference with its interval, and the p-value. If a score is NaN, all results that depend on this
+        score are NaN.
 
     Raises:
-        SettingsError: There are no items, or the numbers of the two methods' scores and of concepts are not equal.
+        SettingsError: There are no items, or the three arguments have different lengths.
     """
     if not len(first) == len(second) == len(concepts):
         raise SettingsError(
-            f"{len(first)} first scores, {len(second)} second scores and {len(concepts)} concepts given: expected one of each "
-            "for every item."
+            f"{len(first)} first scores, {len(second)} second scores and {len(concepts)} concepts given: expected equal "
+            "numbers, with one score of each method and one concept for every item."
         )
     of_item = _numbered(concepts)
     changes = _means(first - second, of_item)
@@ -70,11 +72,11 @@ def paired_difference(
 
 
 def _numbered(concepts: Sequence[str]) -> ndarray:
-    """The number of each item's concept, counted in the order in which they first appear."""
+    """Returns the number of each item's concept. Concepts are numbered in the order in which they first appear."""
     numbers = {concept: at for at, concept in enumerate(dict.fromkeys(concepts))}
     return np.array([numbers[concept] for concept in concepts], dtype=np.intp)
 
 
 def _means(values: Float[ndarray, " item"], of_item: ndarray) -> Float[ndarray, " concept"]:
-    """The mean of each concept's items."""
+    """Returns the mean of each concept over its items."""
     return np.bincount(of_item, weights=values) / np.bincount(of_item)

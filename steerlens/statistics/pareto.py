@@ -1,4 +1,4 @@
-"""Pareto fronts."""
+"""Computes Pareto fronts of points."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -6,10 +6,10 @@ from numpy import ndarray
 
 
 def pareto_front(points: Float[ndarray, "point axis"]) -> Bool[ndarray, " point"]:
-    """Returns which points are not dominated by any other, if more is better on every axis.
+    """Returns a mask of the points that are not dominated by any other point. A larger value is better on every axis.
 
-    A point dominates another if it is at least as good on every axis and better on one. Equal points do not dominate each
-    other, so either all of them are on the front or none is. A point with NaN on an axis is not on the front.
+    A point dominates another point if it is at least as good on every axis and better on at least one axis. Equal points do
+    not dominate each other, so either all or none of them are on the front. A point with NaN on an axis is not on the front.
 
     Args:
         points: The coordinates, ``[point, axis]``.

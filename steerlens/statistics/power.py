@@ -1,4 +1,5 @@
-"""Power: the smallest mean change that can be detected with n concepts (Cohen 1988, section 2.4, normal approximation)."""
+"""Power analysis: the smallest mean change that can be detected with n concepts (Cohen 1988, section 2.4, normal
+approximation)."""
 
 import math
 from statistics import NormalDist
@@ -9,13 +10,14 @@ from steerlens.errors import SettingsError
 def detectable(spread: float, n: int, *, power: float = 0.8, level: float = 0.95) -> float:
     """Returns the smallest mean change whose two-sided interval excludes zero with the given probability.
 
-    It is ``(z[(1 + level) / 2] + z[power]) * spread / sqrt(n)``: 2.8 standard errors for the defaults.
+    The smallest mean change is ``(z[(1 + level) / 2] + z[power]) * spread / sqrt(n)``, which is 2.8 standard errors for the
+    defaults.
 
     Args:
         spread: The standard deviation, over concepts, of a concept's change, in the unit of the change.
         n: The number of concepts.
         power: The probability of detecting the change.
-        level: The level of the interval.
+        level: The confidence level of the interval, such as 0.95.
 
     Raises:
         SettingsError: The spread is below 0, there are no concepts, or the power or level is not between 0 and 1.
@@ -32,7 +34,7 @@ def needed(spread: float, change: float, *, power: float = 0.8, level: float = 0
         spread: The standard deviation, over concepts, of a concept's change, in the unit of the change.
         change: The mean change, other than 0.
         power: The probability of detecting the change.
-        level: The level of the interval.
+        level: The confidence level of the interval, such as 0.95.
 
     Raises:
         SettingsError: The spread is below 0, the change is 0, or the power or level is not between 0 and 1.
@@ -49,13 +51,13 @@ def spread_of_change(moved: float, items: float, correlation: float) -> float:
     """Returns the standard deviation of a concept's change, for a score that is 0 or 1 per item. A concept's change is the mean
     over its items.
 
-    An item's change is -1, 0 or 1. If a share ``moved`` of the items changes, about as many up as down, the variance of an
-    item's change is that share. The mean of several items of a concept, whose changes correlate, has the variance ``moved * (1
-    + (items - 1) * correlation) / items``.
+    An item's change is -1, 0 or 1. Suppose that the share ``moved`` of the items changes, with about as many gains as losses.
+    The variance of an item's change is then ``moved``. The mean over the items of a concept, whose changes correlate, has the
+    variance ``moved * (1 + (items - 1) * correlation) / items``.
 
     Args:
         moved: The share of items whose answer becomes right or wrong.
-        items: The number of items of a concept: its locales and wordings.
+        items: The number of items of a concept (one for each locale and wording).
         correlation: The correlation between the changes of two items of a concept.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The gain of the best of many noisy cells on concepts on which it was not chosen (cross-fitting)."""
+"""Cross-fitting: the gain of the best of many noisy cells, measured on concepts that were not used for the choice."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,18 +19,22 @@ def cross_fitted(
     repeats: int = _REPEATS,
     seed: int = 0,
 ) -> list[Int[ndarray, " concept"]]:
-    """Chooses repeatedly without one fold of the concepts, and returns the choice for each concept that was made without it.
+    """Repeats a choice without one fold of the concepts at a time. Returns for each concept the choice that was made without
+    this concept.
 
-    The mean of a concept's change under the cells that were chosen without it has no winner's curse: it estimates the gain, on
-    new concepts, of a choice made with one fold fewer (Stone 1974, on cross-validatory choice). Folds are drawn again in each
-    repeat.
+    Each concept is measured under cells that were chosen without this concept, so the mean change has no winner's curse. The
+    mean change estimates the gain on new concepts of a choice that is made with one fold fewer (Stone 1974, on
+    cross-validatory choice). New folds are drawn in each repeat.
 
     Args:
-        groups: The stratum of each concept, such as its kind. Each fold gets its share of every stratum.
-        choose: A function of the indices of some concepts. It returns the index of the cell that is chosen on them.
-        folds: The number of folds, or the number of concepts in the smallest stratum if that is smaller.
-        repeats: How often the concepts are divided into folds.
-        seed: The seed of the divisions.
+        groups: The stratum of each concept, such as its kind. The concepts of each stratum are divided evenly over the
+            folds.
+        choose: A function that gets the indices of some concepts, and returns the index of the cell that is chosen on these
+            concepts.
+        folds: The number of folds. If the smallest stratum has fewer concepts, there are as many folds as concepts in this
+            stratum.
+        repeats: The number of times that the concepts are divided into folds.
+        seed: The seed of the divisions into folds.
 
     Returns:
         For each repeat, the index of the cell that was chosen for each concept, ``[concept]``.
@@ -42,7 +46,7 @@ def cross_fitted(
     least = min(map(len, strata.values()), default=0)
     if least < 2:
         raise SettingsError(
-            f"{least} concepts of a kind given: expected two or more, at least one to choose with and one to judge with."
+            f"{least} concepts of a kind given: expected two or more, at least one for the choice and one for the test."
         )
     rng, k = np.random.default_rng(seed), min(folds, least)
     every, found = np.arange(len(groups)), []

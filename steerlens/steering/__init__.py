@@ -1,4 +1,5 @@
-"""Contrasts and their vectors, edits of the residual stream, steering plans, the hooks that apply them, and their controls."""
+"""Contrasts and their vectors, edits of the residual stream, steering plans, the hooks that apply plans, and the controls of
+plans."""
 
 from steerlens.settings import STEERED_TOKENS, STRENGTHS, SteeredTokens
 from steerlens.steering.autoencoders import SparseAutoencoder

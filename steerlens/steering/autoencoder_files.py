@@ -1,4 +1,4 @@
-"""The files of sparse autoencoders: SAELens' folders (version 6.54 was read), Gemma Scope and Gemma Scope 2."""
+"""Reads the files of sparse autoencoders: folders of SAELens (tested with version 6.54), Gemma Scope and Gemma Scope 2."""
 
 import math
 import re
@@ -12,24 +12,27 @@ from steerlens.storage import read_json, readable_errors
 _NAMES = {"w_enc": "encoder", "b_enc": "encoder_bias", "w_dec": "decoder", "b_dec": "decoder_bias", "threshold": "threshold"}
 _ARCHITECTURES = ("standard", "jumprelu", "topk")
 _PLACE = re.compile(r"blocks\.(\d+)\.hook_(resid_post|resid_pre|out|in)")
-"""SAELens' names for the residual stream after or before a block; ``out`` and ``in`` are those of a ``TransformerBridge``."""
+"""The pattern of SAELens' names for the residual stream after or before a block. The names with ``out`` and ``in`` belong to
+a ``TransformerBridge``."""
 _LEAST, _FOLD = 1 << 28, 20
-"""The limits for unpacking an archive: this many bytes, or this many times its own size."""
+"""The limits for the unpacked size of an archive: a number of bytes, and a multiple of the archive's size. The larger limit
+counts."""
 _KEPT = ("architecture", "hook_name", "neuronpedia_id", "sae_lens_version", "hf_hook_point_in")
-"""The settings that are kept as notes."""
+"""The settings of an autoencoder that are kept as notes."""
 
 
 def read_autoencoder(path: Path, layer: int | None, model_name: str | None, centred: bool | None) -> dict[str, Any]:
     """Returns the fields of the autoencoder that a folder or file contains.
 
     Args:
-        path: as for ``SparseAutoencoder.load``.
-        layer: the block index given by the user.
-        model_name: the model given by the user.
-        centred: whether the residuals of its training had mean 0, as given by the user.
+        path: the folder or file (see ``SparseAutoencoder.load``).
+        layer: the block index that the user gave; ``None`` if no index was given.
+        model_name: the model name that the user gave; ``None`` if no name was given.
+        centred: whether the autoencoder was trained on residuals with mean 0, as the user stated; ``None`` if nothing was
+            stated.
 
     Raises:
-        FileError: as for ``SparseAutoencoder.load``.
+        FileError: the autoencoder cannot be used, for one of the reasons in ``SparseAutoencoder.load``.
     """
     file = path / "params.npz" if (path / "params.npz").is_file() else path
     if file.suffix == ".npz":
@@ -47,29 +50,30 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
         if said is not None and found[name] not in (None, "", said):
             raise FileError(
                 f"{name}={said!r} given, but {path} says {name}={found[name]!r}: expected the same value, or no value. Remove "
-                "this argument."
+                f"the argument {name}."
             )
         found[name] = said if said is not None else found[name]
     if not isinstance(found["model_name"], str | None):
         raise FileError(
-            f"{path} names {found['model_name']!r:.80} as the model of the autoencoder: expected a name. Copy the whole file "
-            "with the settings."
+            f"{path} names {found['model_name']!r:.80} as the model of the autoencoder: expected a text. Copy the whole "
+            "settings file again."
         )
     if found["layer"] is None:
         raise FileError(
-            f"{path} does not say after which layer the autoencoder was trained. Give layer=, the index of the block."
+            f"{path} does not contain the layer after which the autoencoder was trained. Give layer=, the index of the block."
         )
     if found["centred"] is None:
         raise FileError(
-            f"{path} was made with a version of SAELens before 6, and does not say whether the residuals were centred in "
-            "training (center_writing_weights). Give centred=True if the publisher says so, as for gpt2-small-res-jb; "
-            "otherwise give centred=False."
+            f"{path} was made with a version of SAELens before 6, and does not state whether the residuals were centred in "
+            "training (center_writing_weights). If the publisher states that residuals were centred, as for "
+            "gpt2-small-res-jb, give centred=True. Otherwise give centred=False."
         )
     return {**found, "model_name": found["model_name"] or "", "name": _name(path)}
 
 
 def _name(path: Path) -> str:
-    """The name of an autoencoder: its repository and commit in the hub's cache, its path in Gemma Scope, or its folder."""
+    """Returns the name of an autoencoder: its repository and commit in the hub's cache, its path in Gemma Scope, or the name
+    of its folder."""
     text = path.absolute().as_posix().removesuffix("/params.npz")
     cached = re.search(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})(/.*)?$", text)
     if cached:
@@ -79,7 +83,8 @@ def _name(path: Path) -> str:
 
 
 def _sae_lens(folder: Path) -> dict[str, Any]:
-    """The fields of a SAELens folder, of version 6 or older, with all settings in one place."""
+    """Returns the fields of the autoencoder in a folder of SAELens. Folders of version 6 and of older versions can be
+    read."""
     given = _settings(folder / "cfg.json")
     cfg = {**given, **given.get("metadata", {})}
     place = _checked_settings(cfg, folder)
@@ -96,8 +101,8 @@ def _sae_lens(folder: Path) -> dict[str, Any]:
     k = cfg.get("k", (cfg.get("activation_fn_kwargs") or {}).get("k")) if _is_top_k(cfg) else None
     if _is_top_k(cfg) and k is None:
         raise FileError(
-            f"{folder / 'cfg.json'} belongs to a TopK autoencoder, but does not say the number k: expected k. Copy the whole "
-            "file."
+            f"{folder / 'cfg.json'} belongs to a TopK autoencoder, but does not contain the number k: expected k. Copy the "
+            "whole file again."
         )
     return {
         **fields,
@@ -105,14 +110,15 @@ def _sae_lens(folder: Path) -> dict[str, Any]:
         "model_name": cfg.get("model_name"),
         "k": k,
         "by_norm": bool(cfg.get("rescale_acts_by_decoder_norm", False)),
-        "subtracts_bias": bool(cfg.get("apply_b_dec_to_input", True)),  # SAELens' own default
+        "subtracts_bias": bool(cfg.get("apply_b_dec_to_input", True)),  # the default of SAELens
         "centred": _centred(cfg),
         "notes": _notes(cfg),
     }
 
 
 def _centred(cfg: Mapping[str, Any]) -> bool | None:
-    """Whether residuals were centred. ``None`` if no setting says so: SAELens before version 6 had other defaults at first."""
+    """Returns whether residuals were centred in training, or ``None`` if this is not known. Without a setting, the default is
+    known only from version 6 of SAELens on."""
     told, version = cfg.get("model_from_pretrained_kwargs"), str(cfg.get("sae_lens_version") or "").partition(".")[0]
     if told is None and not (version.isdecimal() and int(version) >= 6):
         return None
@@ -124,7 +130,8 @@ def _is_top_k(cfg: Mapping[str, Any]) -> bool:
 
 
 def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
-    """The block after which a SAELens autoencoder was trained, after a check that all its settings are supported."""
+    """Checks that all settings of a SAELens autoencoder are supported, and returns the index of the block after which it was
+    trained."""
     architecture = cfg.get("architecture", "standard")
     if architecture not in _ARCHITECTURES:
         raise FileError(f"{folder} contains a {architecture!r} autoencoder: expected one of {', '.join(_ARCHITECTURES)}.")
@@ -133,8 +140,8 @@ def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
         raise FileError(f"{folder} contains an autoencoder with activation {activation!r}: expected relu or topk.")
     if cfg.get("normalize_activations") not in (None, "none", False):
         raise FileError(
-            f"{folder} scales its input ({cfg['normalize_activations']}), so the units of its features differ from those of "
-            "the residual stream. Fold the factor into the weights with SAELens (fold_activation_norm_scaling_factor), and "
+            f"{folder} scales its input ({cfg['normalize_activations']}), so the units of its features differ from the units "
+            "of the residual stream. Fold the factor into the weights with SAELens (fold_activation_norm_scaling_factor), and "
             "save the autoencoder again."
         )
     name = str(cfg.get("hook_name", cfg.get("hook_point", "")))
@@ -149,7 +156,8 @@ def _checked_settings(cfg: Mapping[str, Any], folder: Path) -> int:
 
 
 def _gemma_scope(file: Path) -> dict[str, Any]:
-    """The fields of ``params.npz``. Its path contains the layer and the model: …gemma-scope-2b-pt-res/layer_12/…/params.npz."""
+    """Returns the fields of the autoencoder in ``params.npz``. The path contains the layer and the model, for example
+    …gemma-scope-2b-pt-res/layer_12/…/params.npz."""
     import numpy as np
     import torch
 
@@ -160,9 +168,9 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
                 tensors = {name: torch.from_numpy(held[name]) for name in held.files}
         except OSError:
             raise
-        except Exception as error:  # of a zip file that is cut, and of objects of Python
+        except Exception as error:  # a truncated zip file, or an array of Python objects
             raise FileError(
-                f"{file} is damaged, or does not contain only numbers ({error!s:.300}). Copy the whole file again."
+                f"{file} is damaged, or contains data that are not numbers ({error!s:.300}). Copy the whole file again."
             ) from error
     text = file.absolute().as_posix()
     size = re.search(r"gemma-scope-(2b|9b|27b)-(pt|it)-(\w+)", text)
@@ -180,20 +188,20 @@ def _gemma_scope(file: Path) -> dict[str, Any]:
 
 
 def _check_arrays(archive: Any, most: int) -> None:
-    """Refuses arrays that are not numbers, or whose header claims more data than the file has: NumPy allocates the claimed
-    memory.
+    """Raises an error if an array does not contain numbers, or if its header claims more data than the file has. NumPy would
+    allocate the claimed memory.
 
     Args:
         archive: an open ``zipfile.ZipFile`` of NumPy's files.
-        most: the number of bytes that may be unpacked from it.
+        most: the largest number of bytes that may be unpacked from the archive.
 
     Raises:
-        ValueError: it contains such an array, or unpacks to more bytes.
+        ValueError: the archive contains a bad array, or its unpacked size is larger than ``most``.
     """
     from numpy.lib import format as npy
 
     if (unfolded := sum(member.file_size for member in archive.infolist())) > most:
-        raise ValueError(f"its content takes {unfolded:,} bytes, which is too much for a file of this size")
+        raise ValueError(f"its unpacked content has {unfolded:,} bytes, which is too large for a file of this size")
     for member in archive.infolist():
         with archive.open(member) as file:
             first = npy.read_magic(file) == (1, 0)
@@ -204,8 +212,8 @@ def _check_arrays(archive: Any, most: int) -> None:
 
 
 def _gemma_scope_2(folder: Path) -> dict[str, Any]:
-    """The fields of a folder with ``params.safetensors``. The model and the hook point are in its ``config.json`` or in its
-    path: …gemma-scope-2-1b-pt/resid_post/layer_7_…"""
+    """Returns the fields of the autoencoder in a folder with ``params.safetensors``. The model and the hook point are in the
+    folder's ``config.json`` or in its path, for example …gemma-scope-2-1b-pt/resid_post/layer_7_…"""
     cfg, text = _settings(folder / "config.json") if (folder / "config.json").is_file() else {}, folder.absolute().as_posix()
     place = str(cfg.get("hf_hook_point_in", text))
     of_residuals = re.search(r"layers\.(\d+)\.output$", place)
@@ -221,14 +229,14 @@ def _gemma_scope_2(folder: Path) -> dict[str, Any]:
         re.search(r"gemma-scope-2-(\w+-(pt|it))", text),
     )
     name = str(cfg.get("model_name") or (f"gemma-3-{size[1]}" if size else "")).replace("-v3", "-3")
-    name = name.removesuffix("-pt") if "270m" in name else name  # the hub's name of this one has no -pt
+    name = name.removesuffix("-pt") if "270m" in name else name  # the name of this model on the hub has no -pt
     fields = _named(_tensors(folder / "params.safetensors"), folder, needs_threshold=True)
     own = {"layer": int(layer[1]) if layer else None, "model_name": name, "centred": False, "notes": _notes(cfg)}
     return {**fields, **own}
 
 
 def _named(tensors: Mapping[str, Any], whose: Path, *, needs_threshold: bool) -> dict[str, Any]:
-    """The tensors by field, after a check that they are exactly those of a supported autoencoder."""
+    """Checks that the tensors are exactly the tensors of a supported autoencoder, and returns the tensors by field."""
     found = {_NAMES.get(name.lower(), name): tensor for name, tensor in tensors.items()}
     expected = set(_NAMES.values()) - (set() if needs_threshold else {"threshold"})
     if set(found) != expected:
@@ -244,7 +252,7 @@ def _notes(cfg: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    found = read_json(path, "Copy it whole.")
+    found = read_json(path, "Copy the whole file again.")
     if not isinstance(found, dict) or not isinstance(found.get("metadata", {}), dict):
         raise FileError(f"{path} contains no settings of an autoencoder. Copy the whole file again.")
     return found

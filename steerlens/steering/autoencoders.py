@@ -1,4 +1,5 @@
-"""Sparse autoencoders of the residual stream, read from files of other tools. Each of their features has a direction."""
+"""Sparse autoencoders of the residual stream, which are read from files of other tools. Each feature of an autoencoder has a
+direction."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,43 +15,47 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import check_finite, float_tensor, layer_of, whole_number
 
 _SAME = {"gpt2-small": "gpt2"}
-"""The hub's name of models that have another name in TransformerLens."""
+"""The names on the hub of models that have another name in TransformerLens."""
 _AT_ONCE = 256
-"""The number of residuals whose features are computed at once."""
+"""The number of residuals whose features are computed in one batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class SparseAutoencoder:
     """A sparse autoencoder of the residual stream after one block, with ReLU, JumpReLU or TopK features.
 
-    A feature has a row of the decoder, in the units of the residual stream, and an activation from the encoder. The autoencoder
-    is only for the model on which it was trained. Its files contain only the name of that model.
+    Each feature has a row of the decoder, in the units of the residual stream, and an activation from the encoder. An
+    autoencoder can be used only with the model on which it was trained. The files of an autoencoder contain only the name of
+    this model.
     """
 
     encoder: Float[Tensor, "d_model feature"]
-    """The weights of the encoder. Like all tensors here, they are float32, on the CPU."""
+    """The weights of the encoder. All tensors of an autoencoder are float32, on the CPU."""
     encoder_bias: Float[Tensor, " feature"]
     decoder: Float[Tensor, "feature d_model"]
     decoder_bias: Float[Tensor, " d_model"]
     layer: int
-    """The block index of the residual stream *after* which it was trained."""
+    """The index of the block. The autoencoder was trained on the residual stream *after* this block."""
     model_name: str
-    """The name, in its files, of the model on which it was trained; ``""`` if they do not say."""
+    """The name of the model on which the autoencoder was trained, from its files; ``""`` if the files contain no name."""
     threshold: Float[Tensor, " feature"] | None = None
-    """The threshold of each feature (JumpReLU): an activation that is not above it is 0. ``None`` means 0."""
+    """The threshold of each feature (JumpReLU). An activation that is not above the threshold is set to 0. ``None`` means a
+    threshold of 0."""
     k: int | None = None
-    """The number of features of a token that are not 0 (TopK); ``None`` allows any number."""
+    """The number of features that are not 0 at a token (TopK); ``None`` allows any number."""
     by_norm: bool = False
-    """Whether activations are multiplied by the norm of their decoder row, as in the training of some TopK autoencoders."""
+    """Whether the activation of a feature is multiplied by the norm of the feature's decoder row, as in the training of some
+    TopK autoencoders."""
     subtracts_bias: bool = False
     """Whether the decoder's bias is subtracted from the residual before it is encoded."""
     centred: bool = False
-    """Whether it was trained on residuals whose components have mean 0, as in a model loaded with
+    """Whether the autoencoder was trained on residuals whose components have mean 0, as in a model that was loaded with
     ``center_writing_weights``."""
     name: str = "autoencoder"
-    """Its name in tables and notes: the hub's repository and commit, the path in Gemma Scope, or the folder's name."""
+    """The name of the autoencoder in tables and notes: the hub's repository and commit, the path in Gemma Scope, or the
+    folder's name."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Other information in its files, as JSON values."""
+    """Other information from the autoencoder's files, as JSON values."""
 
     def __post_init__(self) -> None:
         own: dict[str, Any] = {}
@@ -84,14 +89,14 @@ class SparseAutoencoder:
 
     @property
     def d_model(self) -> int:
-        """The width of the residual stream."""
+        """The width of the residual stream (d_model)."""
         return len(self.encoder)
 
     def feature(self, index: SupportsIndex) -> int:
         """Returns the index of a feature as a plain number.
 
         Args:
-            index: the index, from 0.
+            index: the index of the feature, from 0.
 
         Raises:
             VectorError: there is no such feature.
@@ -106,7 +111,7 @@ class SparseAutoencoder:
         """Returns the activations of the features for some residuals.
 
         Args:
-            residuals: residuals after the autoencoder's block, in the model's own units.
+            residuals: residuals after the autoencoder's block, without any scaling.
 
         Raises:
             VectorError: the residuals have another width.
@@ -133,7 +138,8 @@ class SparseAutoencoder:
         return active if self.threshold is None else active * (before > self.threshold)
 
     def check(self, model: Fingerprint, *, check_name: bool = True) -> None:
-        """Refuses a model on which the autoencoder was not trained, judged by its name, width and layers.
+        """Raises an error if the name, the width or the layers of a model show that the autoencoder was not trained on this
+        model.
 
         Args:
             model: the fingerprint of the model.
@@ -147,12 +153,12 @@ class SparseAutoencoder:
             raise VectorError(
                 f"{self.name} was trained on {self.model_name or 'a model that its files do not name'}, but "
                 f"{model.name or 'a model without a name'} was given: expected the same model name (folders in the name are "
-                "ignored). If the given model is the right one under another name, give check_name=False."
+                "ignored). If the given model is the right model under another name, give check_name=False."
             )
         if model.d_model != self.d_model:
             raise VectorError(
                 f"{self.name} has d_model {self.d_model}, but {model.name or 'the model'} has {model.d_model}: expected the "
-                "same. Give the model that the autoencoder was trained on."
+                "same d_model. Give the model on which the autoencoder was trained."
             )
         layer_of(self.layer, range(model.n_layers), f"{model.name or 'the model'}, which was given for {self.name}")
 
@@ -160,21 +166,25 @@ class SparseAutoencoder:
     def load(
         cls, path: str | Path, *, layer: int | None = None, model_name: str | None = None, centred: bool | None = None
     ) -> "SparseAutoencoder":
-        """Reads an autoencoder that SAELens saved, or one of Gemma Scope.
+        """Reads an autoencoder of SAELens or Gemma Scope.
 
-        Layouts: a folder with ``cfg.json`` and ``sae_weights.safetensors`` (SAELens); ``params.npz`` (Gemma Scope, arXiv
-        2408.05147); a folder with ``params.safetensors`` and ``config.json`` (Gemma Scope 2).
+        Three file layouts can be read: a folder with ``cfg.json`` and ``sae_weights.safetensors`` (SAELens), a file
+        ``params.npz`` (Gemma Scope, arXiv 2408.05147), and a folder with ``params.safetensors`` and ``config.json`` (Gemma
+        Scope 2).
 
         Args:
             path: the folder, or the file ``params.npz``.
-            layer: the block index after which it was trained, if neither files nor path contain it.
-            model_name: the model on which it was trained, if neither files nor path contain it.
-            centred: whether it was trained on residuals with mean 0, if the files do not say so, as those of old SAELens.
+            layer: the index of the block after which the autoencoder was trained, if neither the files nor the path contain
+                this index.
+            model_name: the name of the model on which the autoencoder was trained, if neither the files nor the path contain
+                this name.
+            centred: whether the autoencoder was trained on residuals with mean 0, if the files do not contain this
+                information (as in old versions of SAELens).
 
         Raises:
             FileError: files are missing or damaged; the autoencoder belongs to another hook point than the residual stream
-                between two blocks, has an unknown architecture or scaled input, does not say its layer or whether its residuals
-                were centred, or contradicts an argument.
+                after a block; the autoencoder has an unknown architecture or a scaled input; the layer is not known, or it is
+                not known whether residuals were centred; or the files contradict an argument.
         """
         from steerlens.steering.autoencoder_files import read_autoencoder
 
@@ -182,7 +192,7 @@ class SparseAutoencoder:
 
 
 def a_few_at_once(residuals: Float[Tensor, "prompt d_model"]) -> Iterator[Float[Tensor, "some d_model"]]:
-    """Yields residuals in parts, since a row of features may contain a million numbers.
+    """Yields residuals in parts, because the features of one residual can be a million numbers.
 
     Args:
         residuals: the residuals, at least one.
@@ -192,6 +202,6 @@ def a_few_at_once(residuals: Float[Tensor, "prompt d_model"]) -> Iterator[Float[
 
 
 def _plain(name: str) -> str:
-    """A model's name without the folder or owner before it."""
+    """Returns a model's name without the folder or owner in front of the name."""
     own = name.rstrip("/").rpartition("/")[2].lower()
     return _SAME.get(own, own)

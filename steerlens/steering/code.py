@@ -1,5 +1,5 @@
-"""A digest of a class's code. It distinguishes two definitions with the same name, for example after a notebook cell was
-changed."""
+"""Computes a digest (a SHA-256) of a class's code. Two definitions with the same name have different digests, for example
+after a notebook cell was changed."""
 
 import hashlib
 from types import CodeType, FunctionType
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def code_digest(owner: type) -> str:
-    """Returns the SHA-256 of the bytecode of a class's methods, including those of its bases. Functions elsewhere are not
-    included.
+    """Returns the SHA-256 of the bytecode of a class's methods, including the methods of its base classes. Functions outside
+    the class are not included.
 
     Args:
-        owner: the class.
+        owner: the class whose code is digested.
     """
     found = hashlib.sha256()
     for one in owner.__mro__:
@@ -22,8 +22,8 @@ def code_digest(owner: type) -> str:
 
 
 def _functions(value: Any) -> list[FunctionType]:
-    """Returns the functions behind an attribute: up to three of a property, and the inner function of a static or class
-    method."""
+    """Returns the functions of a class attribute: up to three functions of a property, or the inner function of a static or
+    class method."""
     inside = (value, *(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__")))
     return [one for one in inside if isinstance(one, FunctionType)]
 

@@ -1,4 +1,4 @@
-"""Contrasts: the pairs from which a vector is taken, and the score that it is meant to raise."""
+"""Contrasts: the pairs from which a vector is taken, and the score that the vector is meant to raise."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def as_it_is(vector: SteeringVector) -> Intervention:
-    """Returns the vector itself, which is added when it steers."""
+    """Returns the vector itself. Steering with this vector adds it to the residual."""
     return vector
 
 
@@ -22,12 +22,12 @@ class Contrast:
     """A contrast: a name, a way to make pairs of prompts from items, and the score that the difference is meant to raise."""
 
     name: str
-    """The name of its vectors."""
+    """The name of the contrast's vectors."""
     pairs: Callable[[Items, str], PromptPairs] | PromptPairs
-    """A function of items and a locale that returns the locale's pairs; or pairs that are the same for all locales."""
+    """A function of items and a locale that returns the locale's pairs, or one set of pairs for all locales."""
     score: str = ""
-    """The name of the score that its vectors are meant to raise; ``""`` for none, and then ``choose`` needs a score. You can
-    also give your own Score object: it is registered, and its name is stored."""
+    """The name of the score that the contrast's vectors are meant to raise. ``""`` means no score, and ``choose`` then needs
+    a score. If you give your own ``Score`` object, the score is registered and its name is stored."""
     made: Callable[[SteeringVector], Intervention] = as_it_is
     """A function from the difference of means to the intervention, for example ``SteeringVector.ablation``."""
 
@@ -43,16 +43,16 @@ class Contrast:
 
     @classmethod
     def of(cls, name: str, pairs: Iterable[tuple[str | Prompt, str | Prompt]], score: GivenScore = "") -> "Contrast":
-        """Returns a contrast of given prompts, without items, locale or culture.
+        """Returns a contrast from given pairs of prompts, without items and without a locale.
 
         Args:
             name: the name of the vector.
-            pairs: the positive and the negative prompt of each pair; the vector points from the negative to the positive
-                prompts.
-            score: the score that it is meant to raise, or its name.
+            pairs: the pairs of prompts, each a positive and a negative prompt. The vector points from the negative to the
+                positive prompts.
+            score: the score that the vector is meant to raise, or the name of the score.
 
         Raises:
-            PairsError: there are no pairs, or something is not a pair of texts.
+            PairsError: there are no pairs, or an element is not a pair of texts.
         """
         given = list(pairs)
         wrong = [pair for pair in given if not _is_pair(pair)]
@@ -67,19 +67,21 @@ class Contrast:
 
     @property
     def needs_items(self) -> bool:
-        """Whether its pairs are made from items. Otherwise they are the same for all locales."""
+        """Whether the pairs are made from items. If ``False``, all locales have the same pairs."""
         return not isinstance(self.pairs, PromptPairs)
 
     def pairs_of(self, items: Items | None, locales: Sequence[str]) -> list[PromptPairs]:
-        """Returns the pairs of each locale, or one set of pairs without a locale if they are the same for all.
+        """Returns the pairs of each locale. If the contrast has one set of pairs for all locales, this set is returned
+        without a locale.
 
         Args:
             items: the items from which pairs are made.
             locales: the requested locales.
 
         Raises:
-            PairsError: a locale's items give no pairs; or a function does not return pairs, or returns pairs of another locale.
-            SettingsError: there are no items, although pairs are made from them.
+            PairsError: no pairs can be made from a locale's items, or the function does not return pairs or returns pairs of
+                another locale.
+            SettingsError: no items are given, but the contrast makes its pairs from items.
         """
         if isinstance(self.pairs, PromptPairs):
             return [self.pairs]
@@ -90,32 +92,36 @@ class Contrast:
         return [self._made_of(items, locale) for locale in locales]
 
     def _made_of(self, items: Items, locale: str) -> PromptPairs:
-        """Returns the pairs that the function makes from one locale's items. Pairs without a locale get this locale."""
+        """Returns the pairs that the function makes from one locale's items. Pairs without a locale get the given locale."""
         found: Any = self.pairs(items, locale)  # type: ignore[operator]
         if not isinstance(found, PromptPairs) or found.locale not in ("", locale):
             kind = f"pairs of {found.locale}" if isinstance(found, PromptPairs) else type(found).__name__
             raise PairsError(
-                f"contrast {self.name!r} made {kind} from the items of {locale}: expected PromptPairs of that locale, such as "
+                f"contrast {self.name!r} made {kind} from the items of {locale}: expected PromptPairs of this locale, such as "
                 f"PromptPairs(positive, negative, {self.name!r}, locale)."
             )
         return replace(found, locale=locale)
 
 
 EN = Contrast("EN", Items.english_pairs, "transfer")
-"""The English prompt against the locale's prompt, over factual concepts (Han, Agrawal and Briakou, arXiv 2510.26024)."""
+"""The contrast of the English prompt with the locale's prompt, over factual concepts (Han, Agrawal and Briakou, arXiv
+2510.26024)."""
 LOC = Contrast("LOC", Items.localized_pairs, "localization")
-"""The explicit prompt against the implicit one, over cultural concepts (the same paper)."""
+"""The contrast of the explicit prompt with the implicit prompt, over cultural concepts (Han, Agrawal and Briakou, arXiv
+2510.26024)."""
 
 
 def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
-    """Returns LOC with another negative prompt: it names another country, in the same language, instead of no country.
+    """Returns the contrast LOC with another negative prompt. The negative prompt names another country in the same language,
+    instead of no country.
 
-    The vector then contains which country is named, but not that a country is named. docs/variants.md compares it with LOC.
+    The vector of this contrast represents which country is named, but not that a country is named. The page docs/variants.md
+    compares this contrast with LOC.
 
     Args:
-        country: the code of the locale whose country the negative prompts name; items must contain its answers. With the
-            default, the English locale, these answers are the English-centric ones.
-        name: the name of its vectors. Give another name to use both kinds of LOC together.
+        country: the code of the locale whose country the negative prompts name. The items must contain the answers of this
+            locale. The default is the English locale, whose answers are the English-centric answers.
+        name: the name of the contrast's vectors. Give another name to use both kinds of LOC together.
     """
     return Contrast(name, partial(_against, country), LOC.score)
 
@@ -130,12 +136,12 @@ CONTRASTS = {contrast.name: contrast for contrast in (EN, LOC)}
 
 
 def builtin_aim(name: str) -> str:
-    """Returns the score that the built-in contrast with a name is meant to raise; ``""`` for any other name."""
+    """Returns the score that a built-in contrast is meant to raise, or ``""`` if the name is not a built-in contrast."""
     return CONTRASTS[name].score if name in CONTRASTS else ""
 
 
 def aim_of(given: Intervention | Contrast) -> str:
-    """Returns the score that a vector, or a contrast's vectors, are meant to raise.
+    """Returns the score that a vector, or the vectors of a contrast, are meant to raise.
 
     Raises:
         SettingsError: no score was given, and there is no built-in contrast with this name.
@@ -149,10 +155,10 @@ def aim_of(given: Intervention | Contrast) -> str:
 
 
 def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
-    """Returns the contrasts that a user gives: one or several.
+    """Returns the one or several given contrasts as a tuple.
 
     Raises:
-        SettingsError: there are no contrasts, two have the same name, or something is not a contrast.
+        SettingsError: there are no contrasts, two contrasts have the same name, or an element is not a contrast.
     """
     several = (given,) if isinstance(given, Contrast) else tuple(given)
     wrong = [one for one in several if not isinstance(one, Contrast)]
@@ -165,13 +171,13 @@ def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
         what = f"two contrasts called {twice[0]!r}" if twice else "no contrasts"
-        raise SettingsError(f"{what} given: expected at least one contrast, and a different name for each.")
+        raise SettingsError(f"{what} given: expected at least one contrast, and a different name for each contrast.")
     return several
 
 
 def locales_of_items(items: Items | None) -> tuple[str, ...]:
-    """Returns the locales of items except English, in which the EN pairs begin. If there is no other locale, English is
-    returned."""
+    """Returns the locales of items except English, because every EN pair already contains an English prompt. If there is no
+    other locale, English is returned."""
     found = items.locales if items is not None else ()
     return tuple(code for code in found if code != ENGLISH) or tuple(found)
 

@@ -1,8 +1,8 @@
 """Controls of steering: the effects of random directions of the same length, of another locale's vector, and of a vector from
 shuffled labels.
 
-An effect belongs to the vector if it differs from the effects of its controls. Controls are ordinary vectors and plans, so that
-sweeps and the plane accept them.
+An effect is specific to a vector if it differs from the effects of the vector's controls. Controls are ordinary vectors and
+plans, so sweeps and the plane accept controls.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,9 +30,10 @@ DRAWS = 20
 
 
 def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) -> tuple[SomeIntervention, ...]:
-    """Returns random directions (or maps) that have the vector's norm at each layer, and are independent from layer to layer.
+    """Returns random directions (or maps) with the vector's norm at each layer. The directions at different layers are
+    independent.
 
-    A draw depends only on the seed, the number, the layer and the vector's label.
+    Each draw depends only on the seed, the number of the draw, the layer and the vector's label.
 
     Args:
         vector: a steering vector or another intervention.
@@ -40,7 +41,7 @@ def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) 
         seed: the seed of the draws.
 
     Raises:
-        SettingsError: there are no draws.
+        SettingsError: the number of draws is less than 1.
     """
     _check(draws)
     drawn = (cast(SomeIntervention, vector.random_like(f"{seed}/{vector.label}", number)) for number in range(draws))
@@ -50,14 +51,16 @@ def random_vectors(vector: SomeIntervention, draws: int = DRAWS, seed: int = 0) 
 def shuffled_vectors(
     vector: SteeringVector, stack: ResidualStack, pairs: PromptPairs, draws: int = DRAWS, seed: int = 0
 ) -> tuple[SteeringVector, ...]:
-    """Returns differences of means after the two sides of a random half of the pairs were exchanged.
+    """Returns control vectors: differences of means after the positive and negative prompt were exchanged in a random half of
+    the pairs.
 
-    The common difference of the pairs cancels, and other differences between their prompts remain. So these are directions in
-    which residuals vary, unlike random directions. They are rescaled to the vector's norm at each layer, because otherwise they
-    would be shorter by about the square root of the number of pairs.
+    The exchange cancels the common difference of the pairs, and other differences between the prompts remain. Unlike random
+    directions, the control vectors are therefore directions in which residuals vary. The control vectors are rescaled to the
+    vector's norm at each layer. Without rescaling, they would be shorter by a factor of about the square root of the number of
+    pairs.
 
     Args:
-        vector: the vector that was computed from these pairs.
+        vector: the vector that was taken from the pairs.
         stack: a stack that contains the pairs' prompts at the vector's layers.
         pairs: the pairs from which the vector was taken.
         draws: the number of draws.
@@ -68,14 +71,14 @@ def shuffled_vectors(
         PromptError: the stack lacks some of the prompts.
         LayerError: the stack lacks one of the layers.
         FingerprintError: the stack belongs to another model.
-        SettingsError: there are no draws.
+        SettingsError: the number of draws is less than 1.
     """
     _check(draws)
     stack.fingerprint.check(vector.fingerprint, "this stack")
     if len(pairs) < 2 or pairs.digest() != vector.prompts_sha256:
         raise PairsError(
             f"{len(pairs)} pairs {pairs.name} {pairs.locale} given to shuffle {vector.label}: expected two or more pairs, and "
-            "the same ones that the vector was taken from."
+            "exactly the pairs from which the vector was taken."
         )
     own = stack.at_layers(vector.layers)
     differences = own.of(pairs.positive).residuals.double() - own.of(pairs.negative).residuals.double()
@@ -90,7 +93,8 @@ def shuffled_vectors(
 
 
 def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeIntervention]:
-    """Returns the next locale's vector, with its own length, for each locale. The last locale gets the first locale's vector.
+    """Returns for each locale the vector of the next locale, with its length unchanged. The last locale gets the first
+    locale's vector.
 
     Args:
         vectors: the vector of each locale.
@@ -112,21 +116,21 @@ class Controls:
     """The controls of every plan in a plane."""
 
     draws: int = DRAWS
-    """The number of random directions. They have the norms of the steps' own directions."""
+    """The number of random directions. Each random direction has the norm of the direction that it replaces."""
     seed: int = 0
     shuffled: tuple[SteeringVector, ...] = ()
-    """The result of ``shuffled_vectors`` for the plans' vectors. A plan has this control only if all of its vectors are among
-    them."""
+    """The results of ``shuffled_vectors`` for the vectors of the plans. A method has the control ``shuffled labels`` only if
+    there are results for all vectors of its plans."""
 
     def __post_init__(self) -> None:
         _check(self.draws)
 
     def of(self, plans: Mapping[str, SteeringPlan]) -> dict[str, dict[str, tuple[SteeringPlan, ...]]]:
-        """Returns the controls of one method, by control and locale. They are plans that differ from its own only in their
-        directions.
+        """Returns the controls of one method, by control and locale. A control is a plan that differs from the method's plan
+        only in its directions.
 
-        ``another locale`` is the next locale's plan unchanged, if it differs from the locale's own plan. If nothing is steered,
-        there are no controls.
+        The control ``another locale`` is the unchanged plan of the next locale that has a different plan. If no plan has
+        steps, there are no controls.
 
         Args:
             plans: the plan of each locale.
@@ -153,7 +157,7 @@ class Controls:
 
 
 def _exchanged(plan: SteeringPlan, by_label: Mapping[str, list[SteeringVector]]) -> tuple[SteeringPlan, ...]:
-    """One plan for each draw that all of the plan's vectors have."""
+    """Returns one plan for each draw. The number of draws is the smallest number of shuffled vectors of a step."""
     draws = min((len(by_label[step.label]) for step in plan.steps), default=0)
 
     def drawn(step: Step, number: int) -> Step:
@@ -168,7 +172,7 @@ def _next(codes: Iterable[str]) -> dict[str, str]:
 
 
 def _next_other(code: str, digests: Mapping[str, str]) -> str:
-    """Returns the next locale with a different plan."""
+    """Returns the next locale that has a different plan."""
     codes = list(digests)
     at = codes.index(code)
     return next(other for other in (*codes[at:], *codes[:at]) if digests[other] != digests[code])
@@ -185,4 +189,4 @@ def _control(vector: SomeIntervention, what: str, made: SomeIntervention, **othe
 
 def _check(draws: int) -> None:
     if draws < 1:
-        raise SettingsError(f"{draws} draws of a control given: expected at least 1. {DRAWS} or more are better.")
+        raise SettingsError(f"{draws} draws of a control given: expected at least 1 draw. {DRAWS} or more draws are better.")

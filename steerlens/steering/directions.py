@@ -1,4 +1,4 @@
-"""The operations along one direction: add it, take it out, set it."""
+"""The edits along one direction: add the direction, remove the component along it, or set this component."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ class DirectionalEdit(Edit):
     """An edit along one direction."""
 
     direction: Float[Tensor, " d_model"]
-    """Float32, on the CPU, a constant: no gradient flows through it."""
+    """The direction ``[d_model]``, in float32 on the CPU. The direction is a constant without gradients."""
 
     def __post_init__(self) -> None:
         direction = float_tensor(self.direction, "the direction")
@@ -28,22 +28,23 @@ class DirectionalEdit(Edit):
 
     @property
     def d_model(self) -> int:
-        """The length of the direction."""
+        """The number of components of the direction."""
         return len(self.direction)
 
     def along(self, direction: Float[Tensor, " d_model"]) -> "DirectionalEdit":
         """Returns the same edit along another direction.
 
         Args:
-            direction: of any length, ``[d_model]``.
+            direction: the new direction ``[d_model]``, with any norm.
         """
         return replace(self, direction=direction)
 
     def random_like(self, generator: torch.Generator) -> "DirectionalEdit":
-        """Returns the same edit along a direction of the same norm, drawn uniformly over the sphere.
+        """Returns the same edit along a random direction with the same norm. The random direction is uniform over the
+        sphere.
 
         Args:
-            generator: where the numbers come from.
+            generator: the random number generator.
         """
         drawn = torch.randn(self.d_model, generator=generator, dtype=torch.float64)
         return self.along((drawn * (self.direction.double().norm() / drawn.norm())).float())
@@ -51,7 +52,7 @@ class DirectionalEdit(Edit):
 
 @dataclass(frozen=True, eq=False)
 class Add(DirectionalEdit):
-    """Adds the direction, times the strength."""
+    """Adds the direction, multiplied by the strength, to the residual."""
 
     operation = "add"
 
@@ -62,20 +63,20 @@ class Add(DirectionalEdit):
         return add_direction(residual, self.direction, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the strength and the name, as ``2 × EN``.
+        """Returns the strength and the name, for example ``2 × EN``.
 
         Args:
-            name: what the vector or map is called.
-            strength: how much of the edit is made.
+            name: the name of the vector or map.
+            strength: the strength of the edit.
         """
         return f"{strength:g} × {name}"
 
 
 @dataclass(frozen=True, eq=False)
 class Ablate(DirectionalEdit):
-    """Removes the residual's component along the direction; the strength is the share that is removed.
+    """Removes the residual's component along the direction. The strength is the share of the component that is removed.
 
-    Directional ablation (Arditi et al., arXiv 2406.11717, section 2.4).
+    The edit is directional ablation (Arditi et al., arXiv 2406.11717, section 2.4).
     """
 
     operation = "ablate"
@@ -87,25 +88,27 @@ class Ablate(DirectionalEdit):
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual without that share of its component at the steered tokens."""
+        """Returns the residual with the share ``strength`` of its component along the direction removed at the steered
+        tokens."""
         return set_component(residual, self.direction, 0.0, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the name and what is done, as ``EN ablated``.
+        """Returns the name and the operation, for example ``EN ablated``.
 
         Args:
-            name: what the vector or map is called.
-            strength: how much of the edit is made.
+            name: the name of the vector or map.
+            strength: the strength of the edit.
         """
         return f"{_times(strength)}{name} ablated"
 
 
 @dataclass(frozen=True, eq=False)
 class Project(DirectionalEdit):
-    """Sets the residual's component along the direction to one value; the strength is the share of the way there."""
+    """Sets the residual's component along the direction to a value. The strength is the share of the distance to this
+    value."""
 
     value: float
-    """The component along the unit direction, in the residual stream's units."""
+    """The value to which the component along the unit direction is set, in the units of the residual stream."""
     operation = "project"
 
     def __post_init__(self) -> None:
@@ -116,15 +119,15 @@ class Project(DirectionalEdit):
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual with its component moved to the value at the steered tokens."""
+        """Returns the residual with its component along the direction moved to ``value`` at the steered tokens."""
         return set_component(residual, self.direction, self.value, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
-        """Returns the name and the value, as ``EN set to 2``.
+        """Returns the name and the value, for example ``EN set to 2``.
 
         Args:
-            name: what the vector or map is called.
-            strength: how much of the edit is made.
+            name: the name of the vector or map.
+            strength: the strength of the edit.
         """
         return f"{_times(strength)}{name} set to {self.value:g}"
 
@@ -137,13 +140,14 @@ def add_direction(
 ) -> Float[Tensor, "batch pos d_model"]:
     """Returns ``residual + strength * direction`` at the steered tokens, and the residual itself elsewhere.
 
-    The argument is left as it was. Strength 0 returns it unchanged, bit for bit. The sum is taken in float32 and rounded once.
+    The argument ``residual`` is not changed. Strength 0 returns exactly the given residual. The sum is computed in float32
+    and rounded once.
 
     Args:
         residual: the residual stream after a block.
-        direction: in the residual stream's units.
+        direction: the direction that is added, in the units of the residual stream.
         strength: the factor on the direction.
-        steered: where it is added.
+        steered: a mask of the tokens at which the direction is added.
     """
     if strength == 0:
         return residual
@@ -159,15 +163,17 @@ def set_component(
 ) -> Float[Tensor, "batch pos d_model"]:
     """Returns the residual with its component along ``direction`` set to ``value`` at the steered tokens.
 
-    ``h + strength * (value - h . u) u`` with the unit direction ``u``. Value 0 is directional ablation (Arditi et al., arXiv
-    2406.11717, section 2.4). All of it is computed in float32 and rounded once.
+    The result is ``h + strength * (value - h . u) u``, where ``h`` is the residual and ``u`` is the unit direction. With the
+    value 0, the edit is directional ablation (Arditi et al., arXiv 2406.11717, section 2.4). The result is computed in float32
+    and rounded once.
 
     Args:
         residual: the residual stream after a block.
-        direction: of any length; only where it points counts.
-        value: the component that is set, in the residual stream's units.
-        strength: the share of the way to ``value``; 1 sets it, 0 returns the residual unchanged, bit for bit.
-        steered: where it is set.
+        direction: the direction. The norm of the direction does not matter.
+        value: the value to which the component is set, in the units of the residual stream.
+        strength: the share of the distance to ``value``. Strength 1 sets the component to ``value``, and strength 0 returns
+            exactly the given residual.
+        steered: a mask of the tokens at which the component is set.
     """
     if strength == 0:
         return residual
@@ -180,7 +186,8 @@ def set_component(
 def _moved(
     residual: Float[Tensor, "batch pos d_model"], step: Float[Tensor, "*places d_model"], steered: Bool[Tensor, "batch pos"]
 ) -> Float[Tensor, "batch pos d_model"]:
-    """The residual with a step added at the steered tokens, summed in float32 or finer and rounded once."""
+    """Returns the residual with a step added at the steered tokens. The sum is computed in float32 or a more precise type and
+    rounded once."""
     wide = residual.to(torch.promote_types(residual.dtype, step.dtype))
     return torch.where(steered[..., None], (wide + step).to(residual.dtype), residual)
 
@@ -192,5 +199,6 @@ def _times(strength: float) -> str:
 def _check_points(direction: Float[Tensor, " d_model"]) -> None:
     if not direction.any():
         raise VectorError(
-            "the direction is zero and points nowhere: there is no component along it. Give another vector or layer."
+            "the direction is zero, so there is no component along it: expected a direction that is not zero. Give another "
+            "vector or layer."
         )

@@ -1,4 +1,4 @@
-"""What can be done to the residual stream at one layer: one class for each operation, each a pure function of tensors."""
+"""Edits of the residual stream at one layer. Each operation is one class, and each edit is a pure function of tensors."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -15,19 +15,19 @@ from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.storage import restored
 
 EDITS: dict[str, type["Edit"]] = {}
-"""Every operation by its name: those of this module, and those of the user's own that were imported."""
+"""The classes of all operations by name. Your own operations are included after their module was imported."""
 
 
 class Edit(ABC):
     """An edit of the residual stream at one layer.
 
-    A subclass is a frozen dataclass. Its tensors, of any type of number, are saved as tensors, its other fields as JSON.
-    A new operation is one such class with an ``operation`` of its own, also where it is made from another operation: it can then
-    be put into plans, swept, chosen, searched, explored, saved and placed on the plane.
+    A subclass is a frozen dataclass. Fields with tensors (of any number type) are saved as tensors, and all other fields are
+    saved as JSON. A new operation is a subclass with its own ``operation``, even if it is derived from another operation. The
+    new operation can be used in plans, sweeps, choices, searches, the explorer and the plane, and can be saved.
 
     Raises:
-        SettingsError: a class that can be used has no ``operation`` of its own, or one that another class has. This is said
-            where the class is defined. The same class may be defined again, as in a notebook's cell.
+        SettingsError: a class that is not abstract has no ``operation``, or has the ``operation`` of another class. The error
+            is raised when the class is defined. The same class may be defined again, for example in a notebook cell.
     """
 
     operation: ClassVar[str]
@@ -39,52 +39,53 @@ class Edit(ABC):
             _register(cls)
         elif not _is_abstract(cls) and not _is_sent():
             raise SettingsError(
-                f"operation {cls.__qualname__} has no name of its own: expected operation = {cls.__name__.lower()!r} in "
-                "the class, by which files and EDITS know it."
+                f"operation {cls.__qualname__} has no name: expected operation = {cls.__name__.lower()!r} in the class. Files "
+                "and EDITS use this name."
             )
 
     @property
     @abstractmethod
     def d_model(self) -> int:
-        """The width of the residual stream that the edit is for."""
+        """The width of the residual stream for which the edit is made."""
 
     @abstractmethod
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the edited residual stream and leaves the argument as it was.
+        """Returns the edited residual stream. The argument ``residual`` is not changed.
 
         Args:
             residual: the residual stream after a block.
-            strength: how much of the edit is made; 1 makes it, 0 returns the residual unchanged, bit for bit.
-            steered: where it is made.
+            strength: the strength of the edit. Strength 1 makes the full edit, and strength 0 returns exactly the given
+                residual.
+            steered: a mask of the tokens at which the edit is made.
         """
 
     @abstractmethod
     def described(self, name: str, strength: float) -> str:
-        """Returns the edit in words, as ``2 × EN``.
+        """Returns a description of the edit in words, for example ``2 × EN``.
 
         Args:
-            name: what the vector or map is called.
-            strength: how much of the edit is made.
+            name: the name of the vector or map.
+            strength: the strength of the edit.
         """
 
     @abstractmethod
     def random_like(self, generator: torch.Generator) -> "Edit":
-        """Returns the edit's control: the same operation and size, with a direction or map drawn at random.
+        """Returns a control of the edit: the same operation with a random direction or map of the same size.
 
         Args:
-            generator: where the numbers come from.
+            generator: the random number generator.
         """
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The edit's tensors by field, for a file: on the CPU, and without the gradients' graph."""
+        """The edit's tensors by field, for saving to a file. The tensors are on the CPU and have no gradients."""
         return {name: value.detach().cpu() for name, value in self._fields().items() if isinstance(value, Tensor)}
 
     @property
     def header(self) -> dict[str, Any]:
-        """The edit's other fields, for a file."""
+        """The edit's fields that are not tensors, for saving to a file."""
         return {name: value for name, value in self._fields().items() if not isinstance(value, Tensor)}
 
     def _fields(self) -> dict[str, Any]:
@@ -92,29 +93,29 @@ class Edit(ABC):
 
 
 def _register(cls: type[Edit]) -> None:
-    """Makes an operation known by its name.
+    """Registers an operation under its name in ``EDITS``.
 
     Raises:
-        SettingsError: another class has the name.
+        SettingsError: another class already has the name.
     """
     known = EDITS.get(cls.operation, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise SettingsError(
-            f"operation {cls.operation!r} of {cls.__qualname__} is the name of {known.__module__}.{known.__qualname__} already: "
-            "expected a name that no other operation has. Give it another one."
+            f"operation {cls.operation!r} of {cls.__qualname__} is already the name of {known.__module__}.{known.__qualname__}: "
+            "expected a name that no other operation has. Give the operation another name."
         )
     EDITS[cls.operation] = cls
 
 
 def _is_abstract(cls: type[Edit]) -> bool:
-    """Says whether methods are left to be written; Python itself knows that only after the class was made."""
+    """Returns whether a class has abstract methods. Python's own test works only after the class was made."""
     names = {name for base in cls.__mro__ for name, own in vars(base).items() if getattr(own, "__isabstractmethod__", False)}
     return any(getattr(getattr(cls, name), "__isabstractmethod__", False) for name in names)
 
 
 def _is_sent() -> bool:
-    """Says whether a class is being made again of what another process sent, a script or notebook: it is empty at first, and its
-    ``operation`` is set after that."""
+    """Returns whether a class is being rebuilt from data that another process sent. A rebuilt class is empty at first, and
+    gets its ``operation`` later."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_name != "_make_skeleton_class":
         frame = frame.f_back
@@ -125,16 +126,16 @@ def restored_edit(operation: str, header: Mapping[str, Any], tensors: Mapping[st
     """Returns the edit that a file describes.
 
     Args:
-        operation: its name.
-        header: the fields that are no tensors.
-        tensors: the fields that are.
-        whose: the file and the place in it, for errors.
+        operation: the name of the edit's operation.
+        header: the fields that are not tensors.
+        tensors: the fields that are tensors.
+        whose: the file and the place in the file, for error messages.
 
     Raises:
-        FileError: no such operation, or fields that it does not take.
+        FileError: there is no such operation, or the fields do not match the operation.
     """
     if operation not in EDITS:
-        error = UnknownNameError("operation", operation, EDITS, "If it is one of your own, import its class first.")
+        error = UnknownNameError("operation", operation, EDITS, "If you defined this operation, import its class first.")
         raise FileError(f"{whose} cannot be used: {error}")
     held: dict[str, Any] = dict(tensors)
     return restored(EDITS[operation], header, whose, **held)

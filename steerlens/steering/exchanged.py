@@ -1,4 +1,4 @@
-"""Use of a plan outside steerlens: the methods of ``SteeringPlan`` that call ``steerlens.exchange``."""
+"""The methods of ``SteeringPlan`` for the use of a plan outside steerlens. The methods call ``steerlens.exchange``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,29 +10,29 @@ if TYPE_CHECKING:
 
 
 class Exchanged:
-    """Methods that write a plan for other tools, or apply it in plain PyTorch. ``docs/howto`` describes what each tool can
-    do."""
+    """Methods that write a plan for other tools, or apply it in plain PyTorch. The pages in ``docs/howto`` describe what each
+    tool can do."""
 
     def export(self, path: str | Path, to: str | None = None) -> "Exported":
-        """Writes the plan for another tool, and returns the file with the command that steers with it. Printing the result
-        shows this command.
+        """Writes the plan to a file for another tool. The result contains the path of the file and the command that steers
+        with the file. Print the result to see the command.
 
         Args:
-            path: the file; ``x.gguf`` is a control vector of llama.cpp, ``x.svec`` a vector of AI Steerability 360,
-                ``x.safetensors`` one for steering-vectors.
-            to: the tool, if the ending does not identify it: a name in ``sl.exchange.TOOLS``.
+            path: the file. The ending selects the tool: ``x.gguf`` for llama.cpp, ``x.svec`` for AI Steerability 360, and
+                ``x.safetensors`` for steering-vectors.
+            to: the name of the tool in ``sl.exchange.TOOLS``. ``None`` selects the tool by the ending of the file.
 
         Raises:
             FileError: the file cannot be written.
             UnknownNameError: there is no such tool.
-            VectorError: the tool cannot do what the plan does.
+            VectorError: the tool does not support an operation of the plan.
         """
         from steerlens.exchange import export
 
         return export(self, path, to)
 
     def to_repeng(self, model_type: str = "unknown") -> Any:
-        """Returns the plan as repeng's ``ControlVector``, with its strength included.
+        """Returns the plan as a ``ControlVector`` of repeng. The strength is included in the vector.
 
         Args:
             model_type: Hugging Face's name for the architecture, such as ``gemma3_text``.
@@ -46,7 +46,7 @@ class Exchanged:
         return to_repeng(self, model_type)
 
     def to_steering_vectors(self) -> Any:
-        """Returns the plan as the ``SteeringVector`` of the package steering-vectors, with its strength included.
+        """Returns the plan as a ``SteeringVector`` of the package steering-vectors. The strength is included in the vector.
 
         Raises:
             ModelError: steering-vectors is not installed.
@@ -58,16 +58,16 @@ class Exchanged:
 
     @contextmanager
     def torch_hooks(self, hf_model: Any, *, same_weights: bool = True) -> Iterator[Any]:
-        """Steers every pass of a Hugging Face model inside the block, without TransformerLens, and removes its hooks
-        afterwards.
+        """Steers every forward pass of a Hugging Face model inside the ``with`` block, without TransformerLens. The hooks are
+        removed at the end of the block.
 
         Args:
             hf_model: a model as returned by ``AutoModelForCausalLM.from_pretrained``.
-            same_weights: whether it must have the weights for which the plan was made; all of them are read for this check.
+            same_weights: whether the model must have the weights for which the plan was made. The check reads all weights.
 
         Raises:
-            FingerprintError: the model has other weights, or another number type.
-            ModelError: it is not a Hugging Face model, or its blocks do not return the residual stream.
+            FingerprintError: the model has other weights or another number type.
+            ModelError: the given object is not a Hugging Face model, or its blocks do not return the residual stream.
         """
         from steerlens.exchange import torch_hooks
 
@@ -75,16 +75,17 @@ class Exchanged:
             yield hf_model
 
     def bake(self, hf_model: Any, *, front: bool = False, same_weights: bool = True) -> Any:
-        """Returns a copy of a Hugging Face model with the plan in the biases of its blocks, if this is exact.
+        """Returns a copy of a Hugging Face model with the plan added to the biases of its blocks. The result is exact, and
+        plans that cannot be represented exactly raise an error.
 
         Args:
-            hf_model: a model as returned by ``AutoModelForCausalLM.from_pretrained``; it is not changed.
+            hf_model: a model as returned by ``AutoModelForCausalLM.from_pretrained``. The given model is not changed.
             front: whether the tokens in front of a prompt, such as BOS, may be steered too.
-            same_weights: whether it must have the weights for which the plan was made; all of them are read for this check.
+            same_weights: whether the model must have the weights for which the plan was made. The check reads all weights.
 
         Raises:
-            FingerprintError: the model has other weights, or another number type.
-            ModelError: the architecture has no bias at this place, or another operation follows it.
+            FingerprintError: the model has other weights or another number type.
+            ModelError: the architecture has no bias at the end of a block, or another operation follows this bias.
             VectorError: the plan does more than add vectors at all tokens.
         """
         from steerlens.exchange import bake

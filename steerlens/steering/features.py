@@ -1,4 +1,5 @@
-"""Steering vectors and the features of sparse autoencoders: the features that a vector activates, and a feature as a vector."""
+"""Relates steering vectors to the features of sparse autoencoders: finds the features that a vector activates, and turns a
+feature into a vector."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex
@@ -21,10 +22,10 @@ from steerlens.tables import ResultTable
 class Features(ResultTable):
     """The features that a steering vector activates most.
 
-    Columns: feature (its index), cosine (between the vector and the feature's row of the decoder), before and after (the mean
-    activation over the residuals without and with the vector added), change (after minus before), active_before and
-    active_after (the shares of residuals at which the feature is not 0). All except the first two are NaN if no residuals were
-    given.
+    Columns: feature (its index), cosine, before, after, change (after minus before), active_before, active_after. ``cosine``
+    is the cosine between the vector and the feature's row of the decoder. ``before`` and ``after`` are the mean activations
+    over the residuals, without and with the vector added. ``active_before`` and ``active_after`` are the shares of residuals
+    at which the feature is not 0. If no residuals were given, all columns except feature and cosine are NaN.
     """
 
     columns: ClassVar[tuple[str, ...]] = (*("feature", "cosine", "before", "after", "change", "active_before", "active_after"),)
@@ -39,19 +40,20 @@ def features(
     strength: SupportsFloat = 1.0,
     check_name: bool = True,
 ) -> Features:
-    """Returns the features that a vector activates most, the strongest first.
+    """Returns the features that a vector activates most, with the strongest feature first.
 
-    With residuals, these are the features whose mean activation rises most when the vector is added. Without residuals, they
-    are the features whose row of the decoder has the largest cosine with the vector. With ``n=None``, the features that the
-    vector reduces most are last.
+    With residuals, features are ordered by how much their mean activation rises when the vector is added. Without residuals,
+    features are ordered by the cosine of their decoder row with the vector. With ``n=None``, all features are returned, and
+    the features that the vector reduces most come last.
 
     Args:
         vector: a vector that has the autoencoder's layer.
         autoencoder: an autoencoder of the same model, read with ``SparseAutoencoder.load``.
-        n: the number of features; all for ``None``.
-        residuals: residuals after the autoencoder's block: a stack that has this layer, or a tensor.
+        n: the number of features; ``None`` takes all features.
+        residuals: residuals after the autoencoder's block, as a stack that has this layer or as a tensor.
         strength: the factor on the vector when it is added.
-        check_name: whether the vector's model must have the name given in the autoencoder; its weights cannot be compared.
+        check_name: whether the name of the vector's model must be the model name in the autoencoder. Only names can be
+            compared, because the autoencoder does not contain the model's weights.
 
     Raises:
         VectorError: the model has another name or width, the vector is zero, or the residuals have another shape.
@@ -66,7 +68,7 @@ def features(
     if not bool(direction.any()):
         raise VectorError(f"{vector.label} is zero at layer {autoencoder.layer}: expected a vector that is not zero.")
     if n is not None and (whole_number(n) or 0) < 1:
-        raise SettingsError(f"n={n!r} features given: expected at least 1, or None for all.")
+        raise SettingsError(f"n={n!r} features given: expected a whole number of at least 1, or None for all features.")
     times = finite_number(strength, "strength", vector.label)
     found = {"cosine": torch.cosine_similarity(autoencoder.decoder, direction[None], dim=1)}
     if residuals is not None:
@@ -97,7 +99,7 @@ def _residuals_of(given: Any, vector: SteeringVector, autoencoder: SparseAutoenc
 def _changes(
     autoencoder: SparseAutoencoder, residuals: Float[Tensor, "prompt d_model"], added: Float[Tensor, " d_model"]
 ) -> dict[str, Float[Tensor, " feature"]]:
-    """The columns that need residuals, accumulated over a few residuals at a time."""
+    """Returns the columns that need residuals. The sums are accumulated over a few residuals at a time."""
     sums = torch.zeros(4, len(autoencoder), dtype=torch.float64)
     for part in a_few_at_once(residuals):
         for at, own in enumerate((part, part + added)):
@@ -121,17 +123,18 @@ def feature_vector(
 ) -> SteeringVector:
     """Returns a feature's row of the decoder as a steering vector of a model, at the autoencoder's layer.
 
-    Strength 1 adds what the feature adds at an activation of 1. Active features often have activations of 10 or 100:
-    ``features(vector, autoencoder, residuals=…)`` measures them in your own residuals.
+    With strength 1, the vector adds the same as the feature at an activation of 1. Active features often have activations of
+    10 or 100. To measure the activations in your own residuals, use ``features(vector, autoencoder, residuals=…)``.
 
     Args:
         autoencoder: an autoencoder read with ``SparseAutoencoder.load``.
         feature: the index of the feature.
-        model: the model that is to be steered.
+        model: the model that will be steered.
         name: the name of the vector; ``""`` uses ``feature`` and its index.
-        locale: the locale whose items it is for; all items for ``""``.
-        score: the score that it is meant to raise; ``""`` for none.
-        check_name: whether the model must have the name given in the autoencoder; its weights cannot be compared.
+        locale: the locale on whose items the vector is used; ``""`` means all items.
+        score: the score that the vector is meant to raise; ``""`` means no score.
+        check_name: whether the model's name must be the model name in the autoencoder. Only names can be compared, because
+            the autoencoder does not contain the model's weights.
 
     Raises:
         VectorError: there is no such feature, its row is zero, or the model has another name or width.
@@ -145,7 +148,7 @@ def feature_vector(
             f"feature {index} of {autoencoder.name} has only zeros in the decoder, so it has no direction. Choose another "
             "feature."
         )
-    if autoencoder.by_norm:  # an activation counts along the row's direction
+    if autoencoder.by_norm:  # with by_norm, an activation of 1 adds the unit direction
         direction = direction / direction.norm()
     return SteeringVector(
         direction[None].clone(),

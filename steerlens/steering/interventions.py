@@ -1,4 +1,4 @@
-"""Interventions: one edit for each of some layers, with the name, the locale and the model to which they belong."""
+"""Interventions: an edit for each of several layers, with a name, a locale and the model to which the edits belong."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -22,24 +22,26 @@ SomeIntervention = TypeVar("SomeIntervention", bound="Intervention")
 
 
 class Intervention(ABC):
-    """An intervention on a model at one of several layers: the base class of steering vectors and of other edits by layer.
+    """An intervention on a model, with an edit for each of several layers. ``Intervention`` is the base class of steering
+    vectors and of other edits by layer.
 
-    Sweeps, the search, the explorer and vector sets accept any intervention. Your own intervention needs these attributes,
-    ``edit`` and ``random_like``. In a file it is stored as ``LayerEdits``, with the edit of each layer.
+    Sweeps, the search, the explorer and vector sets accept any intervention. Your own intervention needs the attributes of
+    this class and the methods ``edit`` and ``random_like``. In a file, an intervention is stored as ``LayerEdits``, with the
+    edit of each layer.
     """
 
     name: str
-    """``EN``, ``LOC`` or the user's own."""
+    """The name of the intervention: ``EN``, ``LOC``, or your own name."""
     locale: str = ""
-    """The locale whose items it is for; all items for ``""``."""
+    """The locale on whose items the intervention is used; ``""`` means all items."""
     layers: tuple[int, ...]
-    """The block indices, ascending."""
+    """The block indices in ascending order."""
     fingerprint: Fingerprint
-    """The model from which it was taken."""
+    """The fingerprint of the model from which the intervention was taken."""
     score: str = ""
-    """The score that it is meant to raise; ``""`` if none was given."""
+    """The score that the intervention is meant to raise; ``""`` if no score was given."""
     notes: Mapping[str, Any] = MappingProxyType({})
-    """Any other information, as JSON values."""
+    """Other information about the intervention, as JSON values."""
 
     @abstractmethod
     def edit(self, layer: SupportsIndex) -> Edit:
@@ -54,10 +56,10 @@ class Intervention(ABC):
 
     @abstractmethod
     def random_like(self, key: str, number: int = 0) -> "Intervention":
-        """Returns a control: the same operation with the same size at each layer, with a random direction or map.
+        """Returns a control: the same operation at each layer, with a random direction or map of the same size.
 
         Args:
-            key: a seed of the draw, used together with the layer.
+            key: a text from which, together with the layer, the seed of the draw is made.
             number: the number of the draw.
         """
 
@@ -68,7 +70,7 @@ class Intervention(ABC):
 
     @property
     def step_label(self) -> str:
-        """The name of the steps of plans with this intervention."""
+        """The name of this intervention in the steps of plans."""
         return self.label
 
     def layer(self, layer: SupportsIndex) -> int:
@@ -83,14 +85,16 @@ class Intervention(ABC):
         return layer_of(layer, self.layers, f"vector {self.label}")
 
     def at(self, layers: Layers, strength: SupportsFloat = 1.0, tokens: SteeredTokens = "last_onward") -> SteeringPlan:
-        """Returns the plan that makes this edit after one block, or after each of several.
+        """Returns the plan that makes the intervention's edit after one block, or after each of several blocks.
 
         Args:
-            layers: a block's index or several; vectors are added at the same place at which they were read.
-            strength: the factor on the raw difference of means; a negative factor reverses the direction. For an ablation or a
-                projection, it is the share of the edit.
-            tokens: ``last_onward`` steers from the last prompt token onward, ``all`` every token except those in front of the
-                text, ``prompt`` only the prompt, ``generated`` only generated tokens.
+            layers: one block index or several block indices. The residual stream is edited at the same hook point at which it
+                was read.
+            strength: the factor on the raw difference of means. A negative factor reverses the direction. For an ablation or
+                a projection, the strength is the share of the edit.
+            tokens: the choice of steered tokens. ``last_onward`` steers the last prompt token and all later tokens. ``all``
+                steers every token except special tokens in front of the text (such as BOS). ``prompt`` steers only the prompt,
+                and ``generated`` steers only generated tokens.
 
         Raises:
             LayerError: there is no edit at one of the layers.
@@ -102,7 +106,8 @@ class Intervention(ABC):
         return SteeringPlan(tuple(steps), self.fingerprint)
 
     def called(self, name: str) -> "Intervention":
-        """Returns the same intervention with another name, so that two interventions of one kind can be used together.
+        """Returns a copy of the intervention with another name. With different names, two interventions of one kind can be
+        used together.
 
         Args:
             name: the name in tables and plans.
@@ -112,22 +117,23 @@ class Intervention(ABC):
 
 @dataclass(frozen=True, eq=False)
 class LayerEdits(Intervention):
-    """Edits of any operation, one for each layer."""
+    """An intervention with any operation: one edit for each layer."""
 
     edits: Mapping[int, Edit]
-    """The edits by block index."""
+    """The edit of each layer, by block index."""
     fingerprint: Fingerprint
-    """The model for which they were made."""
+    """The fingerprint of the model for which the edits were made."""
     name: str = "custom"
-    """Their name, for example ``EN ablated``."""
+    """The name of the edits, for example ``EN ablated``."""
     locale: str = ""
-    """The locale whose items they are for; all items for ``""``."""
+    """The locale on whose items the edits are used; ``""`` means all items."""
     score: str = ""
-    """The score that they are meant to raise; ``""`` if none was given."""
+    """The score that the edits are meant to raise; ``""`` if no score was given."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Any other information, as JSON values."""
+    """Other information about the intervention, as JSON values."""
     source: str = ""
-    """The label of the vector from which they were made, for descriptions of plans; ``""`` uses their own label."""
+    """The name of this intervention in the steps of plans: the label of the vector from which the edits were made.
+    Descriptions of plans use the vector's label. ``""`` uses the label of the edits."""
 
     def __post_init__(self) -> None:
         layers = layers_of(self.edits, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
@@ -144,12 +150,12 @@ class LayerEdits(Intervention):
 
     @property
     def layers(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The block indices, ascending."""
+        """The block indices in ascending order."""
         return tuple(self.edits)
 
     @property
     def step_label(self) -> str:
-        """The label of the vector from which the edits were made."""
+        """The name of this intervention in the steps of plans: the label of the vector from which the edits were made."""
         return self.source or self.label
 
     def edit(self, layer: SupportsIndex) -> Edit:
@@ -167,7 +173,7 @@ class LayerEdits(Intervention):
         """Returns a control: each edit with a random direction or map of the same size.
 
         Args:
-            key: a seed of the draw, used together with the layer.
+            key: a text from which, together with the layer, the seed of the draw is made.
             number: the number of the draw.
         """
         drawn = {layer: edit.random_like(generator(f"{key}/{layer}/{number}")) for layer, edit in self.edits.items()}
@@ -178,7 +184,7 @@ def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
     """Returns a copy of an intervention with some attributes changed.
 
     Args:
-        vector: a steering vector, edits by layer, or your own intervention, which need not be a dataclass.
+        vector: a steering vector, ``LayerEdits``, or your own intervention, which does not have to be a dataclass.
         fields: the new attributes by name.
     """
     if is_dataclass(vector):
@@ -189,9 +195,10 @@ def altered(vector: SomeIntervention, **fields: Any) -> SomeIntervention:
 
 
 def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
-    """Returns the attributes of a combination of two interventions: those that both share.
+    """Returns the locale, score and notes of a combination of two interventions. An attribute is kept only if the two
+    interventions agree.
 
-    If the locales differ, the result is for all items.
+    If the locales differ, the locale of the result is ``""``, which means all items.
 
     Args:
         first: the first intervention.
@@ -205,5 +212,6 @@ def in_common(first: Intervention, second: Intervention) -> dict[str, Any]:
 
 
 def generator(key: str) -> torch.Generator:
-    """Returns the random number generator that belongs to a text. It is the same on every machine."""
+    """Returns a random number generator whose seed is made from a text. The generator gives the same numbers on every
+    machine."""
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> 1)

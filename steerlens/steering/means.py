@@ -1,4 +1,4 @@
-"""Difference of means: the direction from the negative prompts' mean residual to the positive prompts'."""
+"""Difference of means: the mean residual of the positive prompts minus the mean residual of the negative prompts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,19 +24,20 @@ def difference_of_means(
     *,
     batch_size: int | None = None,
 ) -> SteeringVector:
-    """Returns the mean over pairs of (positive residual - negative residual), at each layer, accumulated in float64.
+    """Returns the mean of (positive residual - negative residual) over pairs, at each layer. The mean is accumulated in
+    float64.
 
-    EN and LOC vectors are made as in Han, Agrawal and Briakou (arXiv 2510.26024): EN contrasts English with the locale over
-    factual concepts, and LOC contrasts the explicit with the implicit prompt over cultural concepts. Steering with the
-    difference of means is contrastive activation addition (Rimsky et al., arXiv 2312.06681). ``take`` does this for several
-    contrasts and locales.
+    EN and LOC vectors are made as in Han, Agrawal and Briakou (arXiv 2510.26024). EN contrasts English with the locale over
+    factual concepts. LOC contrasts the explicit with the implicit prompt over cultural concepts. Steering with the difference
+    of means is contrastive activation addition (Rimsky et al., arXiv 2312.06681). To take vectors of several contrasts and
+    locales, use ``take``.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
-        pairs: the prompts to contrast, of the same concepts in the same order.
-        layers: block indices; all layers of the model or the stack for ``None``.
+        pairs: the pairs of prompts. The positive and negative prompts have the same concepts in the same order.
+        layers: the block indices; ``None`` takes all layers of the model or the stack.
         positions: the position at which residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
-        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
+        batch_size: the number of prompts in a batch, if a model is given; ``None`` takes a number that suits the device.
 
     Raises:
         PromptError: the stack lacks some of the prompts.
@@ -55,16 +56,16 @@ def differences_of_means(
     *,
     batch_size: int | None = None,
 ) -> list[SteeringVector]:
-    """Returns the difference of means for each of several sets of pairs. A prompt that several of them contain is run once.
+    """Returns the difference of means for each of several sets of pairs. A prompt that occurs in several sets is run once.
 
-    The arguments and errors are those of ``difference_of_means``.
+    The arguments and errors are the same as in ``difference_of_means``.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
-        pairs: the sets of pairs.
-        layers: block indices; all layers of the model or the stack for ``None``.
+        pairs: the sets of pairs, one set for each vector.
+        layers: the block indices; ``None`` takes all layers of the model or the stack.
         positions: the position at which residuals are read, if a model is given.
-        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
+        batch_size: the number of prompts in a batch, if a model is given; ``None`` takes a number that suits the device.
     """
     if isinstance(model, LensModel):
         wanted = layers_of(model.layers() if layers is None else layers, model.layers(), f"model {model.name}")
@@ -100,8 +101,8 @@ def _means(
     positions: Positions,
     batch_size: int | None,
 ) -> list[Float[Tensor, "layer d_model"]]:
-    """Returns the mean residual of each side's prompts, from one pass over all prompts. No residuals of single prompts are
-    kept."""
+    """Returns the mean residual of the prompts of each side, from one pass over all prompts. The residuals of single prompts
+    are not kept."""
     index = {prompt: at for at, prompt in enumerate(dict.fromkeys(prompt for side in sides for prompt in side))}
     weights = torch.zeros(len(index), len(sides), dtype=torch.float64)
     for column, side in enumerate(sides):
@@ -111,11 +112,12 @@ def _means(
 
 
 def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVector:
-    """Returns one vector from several: the difference of means over all their pairs together.
+    """Returns one vector from several vectors: the difference of means over the pairs of all vectors together.
 
     Args:
-        vectors: vectors of one model, read at the same layers and positions; each is weighted by its number of pairs.
-        locale: the locale whose items it is for; all items for ``""``.
+        vectors: vectors of one model that were read at the same layers and positions. Each vector is weighted by its number
+            of pairs.
+        locale: the locale on whose items the vector is used; ``""`` means all items.
 
     Raises:
         VectorError: there are no vectors, a vector has no pairs, or the vectors have different layers or positions.
@@ -125,7 +127,7 @@ def pooled(vectors: Iterable[SteeringVector], locale: str = "") -> SteeringVecto
     read_at = {(vector.layers, vector.positions) for vector in given}
     if len(read_at) != 1 or not all(vector.n for vector in given):
         raise VectorError(
-            f"vectors {[vector.label for vector in given]} cannot be pooled: expected at least one vector, each one a mean "
+            f"vectors {[vector.label for vector in given]} cannot be pooled: expected at least one vector, each the mean "
             "over pairs, and all read at the same layers and positions. Take the vectors with difference_of_means from the "
             "same stack."
         )

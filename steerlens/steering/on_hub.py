@@ -1,4 +1,4 @@
-"""Plans and sets of vectors on the Hugging Face hub: the methods of both that call ``steerlens.hub``."""
+"""The methods of plans and vector sets for the Hugging Face hub. The methods call ``steerlens.hub``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from steerlens.hub import ModelCard, Pushed
 
 PLAN_FILE = "plan.safetensors"
-"""The name of a plan in a repository."""
+"""The file name of a plan in a repository."""
 VECTORS_FILE = "vectors.safetensors"
-"""The name of a set of vectors in a repository."""
+"""The file name of a set of vectors in a repository."""
 
 
 class OnHub:
-    """Methods that write a folder with a model card, and upload it."""
+    """Methods that write a plan or a vector set to a folder with a model card, and upload this folder."""
 
     def save_for_hub(
         self,
@@ -32,27 +32,28 @@ class OnHub:
         notes: str = "",
         repo_id: str = "user/name",
     ) -> Path:
-        """Writes the folder of a repository: the safetensors file, a model card as README.md, and the plane. ``load`` reads it.
+        """Writes the folder of a repository with the safetensors file, a model card (README.md), and the plane. The method
+        ``load`` reads this folder.
 
         The card contains the edits by layer, how to use the artifact, the plane's changes with their intervals, the model's
         digests and the versions of packages. If the model was loaded from a path on this machine, the path is replaced by
         ``base_model``.
 
         Args:
-            folder: the folder; it is made if it does not exist.
+            folder: the path of the folder that is written. The folder is made if it does not exist.
             license: the hub's identifier of the licence, such as ``mit`` or ``cc-by-4.0``.
-            base_model: the hub's name of the model, such as ``google/gemma-3-270m``; ``""`` uses the model's own name, if it
-                has that form.
-            plane: its effects, from ``sl.evaluation.plane``. The plane must belong to the same model, and must show the plan.
+            base_model: the hub's name of the model, such as ``google/gemma-3-270m``; ``""`` uses the model's own name, if
+                this name has the form ``user/name``.
+            plane: a plane with the effects of the plan, from ``sl.evaluation.plane``. The plane must belong to the same
+                model, and must contain the plan.
             notes: your own text for the card, in Markdown.
-            repo_id: the repository that the card's code names.
+            repo_id: the name of the repository in the code of the card.
 
-        Returns:
-            The folder.
+        Returns: The path of the folder.
 
         Raises:
-            SettingsError: there is no licence or no name of a model; or the plane belongs to another model or to other plans,
-                or lacks this information.
+            SettingsError: there is no licence or no name of a model; the plane belongs to another model or to other plans; or
+                the plane lacks this information.
             FileError: the folder cannot be written to, or it contains an earlier plane and no plane is given.
         """
         from steerlens.hub import folder_for_hub
@@ -75,23 +76,24 @@ class OnHub:
     ) -> "Pushed":
         """Uploads the result of ``save_for_hub`` to a repository on the Hugging Face hub, as one commit.
 
-        A plane that was uploaded before is removed if no plane is given.
+        If no plane is given, a plane that was uploaded earlier is removed.
 
         Args:
-            repo_id: the repository, as ``user/name``; it is made if it does not exist.
+            repo_id: the repository, as ``user/name``. The repository is made if it does not exist.
             license: the hub's identifier of the licence, such as ``mit`` or ``cc-by-4.0``.
-            base_model: the hub's name of the model; ``""`` uses the model's own name, if it has that form.
-            plane: its effects, as for ``save_for_hub``.
+            base_model: the hub's name of the model; ``""`` uses the model's own name, if this name has the form
+                ``user/name``.
+            plane: a plane with the effects of the plan (see ``save_for_hub``).
             notes: your own text for the card, in Markdown.
-            private: whether a new repository is private; the account's default for ``None``.
+            private: whether a new repository is private; ``None`` uses the default of the account.
             token: the token of an account with write access; ``None`` uses the token that ``hf auth login`` saved.
             message: the message of the commit.
 
         Returns:
-            The repository with its ``revision``, the commit that others should name.
+            The repository with its ``revision``. The revision is the commit that other users should load.
 
         Raises:
-            SettingsError: as for ``save_for_hub``, or ``repo_id`` is not the name of a repository.
+            SettingsError: ``repo_id`` is not the name of a repository, or ``save_for_hub`` raises this error.
             FileError: the hub cannot be reached or refuses the upload.
         """
         from steerlens.hub import folder_for_hub, pushed
@@ -106,7 +108,7 @@ class OnHub:
 
 
 def _named_for_others(artifact: Any, base_model: str) -> Any:
-    """The artifact with a name of its model that is valid on other machines."""
+    """Returns the artifact with a model name that is valid on other machines."""
     name = artifact.fingerprint.name
     if not _is_path(name):
         return artifact
@@ -157,7 +159,8 @@ def _card(artifact: Any, base_model: str, license: str, plane: ResultTable | Non
 
 
 def _plane_for_others(plane: ResultTable | None, name: str) -> ResultTable | None:
-    """The plane with the artifact's name of the model, since its own name may be a path on this machine."""
+    """Returns the plane with the model name of the artifact, because the model name of the plane may be a path on this
+    machine."""
     if plane is None or "model" not in plane.meta:
         return plane
     return replace(plane, meta={**plane.meta, "model": {**plane.meta["model"], "name": name}})
@@ -166,7 +169,9 @@ def _plane_for_others(plane: ResultTable | None, name: str) -> ResultTable | Non
 def _of_plan(plan: Any, plane: ResultTable | None) -> dict[str, Any]:
     shown = None if plane is None else plane.meta.get("methods", {})
     if shown == {}:
-        raise SettingsError("the given plane does not say which plans it shows: expected a plane that sl.evaluation.plane made.")
+        raise SettingsError(
+            "the given plane does not say which plans it contains: expected a plane that was made by sl.evaluation.plane."
+        )
     if shown is not None and not any(plan.digest()[:12] in said for own in shown.values() for said in own.values()):
         raise SettingsError(
             f"a plane of {', '.join(shown)} given for plan ({plan}), but this plane does not show the plan: expected a plane "

@@ -1,4 +1,4 @@
-"""The differences behind a vector, pair by pair. Vectors from fewer pairs are drawn from them."""
+"""The differences of the single pairs of a vector. Vectors from fewer pairs are computed from these differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class PairDifferences:
     layer: int
     """The index of the block after which the residuals were read."""
     by_locale: Mapping[str, Float[Tensor, "pair d_model"]]
-    """The differences ``[pair, d_model]`` in float64 by locale. A contrast without locales has them under ``""``."""
+    """The differences ``[pair, d_model]`` in float64, by locale. For a contrast without locales, the key is ``""``."""
     fingerprint: Fingerprint
-    """The model from which they were taken."""
+    """The fingerprint of the model from which the residuals were read."""
     positions: str = "last"
-    """The position at which the residuals were read."""
+    """The token position at which the residuals were read."""
 
     @property
     def fewest(self) -> int:
@@ -42,14 +42,15 @@ class PairDifferences:
         return min(map(len, self.by_locale.values()))
 
     def sizes(self, pairs: Sequence[int], most: int) -> list[int]:
-        """Returns the numbers of pairs that are at most ``most``, ascending. If there are none, returns only ``most``.
+        """Returns the numbers of pairs that are at most ``most``, in ascending order. If all numbers are larger, only
+        ``most`` is returned.
 
         Args:
             pairs: the requested numbers of pairs.
             most: the largest number that is kept.
 
         Raises:
-            PairsError: a number is below one, or a locale has too few pairs.
+            PairsError: a number is less than 1, or a locale has too few pairs.
         """
         if most < 1 or min(pairs, default=1) < 1:
             raise PairsError(
@@ -64,8 +65,9 @@ class PairDifferences:
 
         Args:
             locale: a locale in ``by_locale``.
-            n: the number of pairs; for ``fewest``, the only draw is the mean over all pairs of the locale.
-            draws: the number of draws, each without replacement.
+            n: the number of pairs. If ``n`` equals ``fewest``, there is one draw, which is the mean over all pairs of the
+                locale.
+            draws: the number of draws. Each draw takes pairs without replacement.
             seed: the seed of the draws.
         """
         own = self.by_locale[locale]
@@ -75,10 +77,10 @@ class PairDifferences:
         return [own[torch.randperm(len(own), generator=generator)[:n]].mean(dim=0) for _ in range(draws)]
 
     def vectors(self, locale: str, n: int, draws: int, seed: int) -> list[Intervention]:
-        """Returns the vectors of ``n`` random pairs, converted in the same way as the contrast's own vectors.
+        """Returns the vectors of ``n`` random pairs. The contrast's function ``made`` is applied to these vectors.
 
         Args:
-            locale, n, draws, seed: as for ``means``.
+            locale, n, draws, seed: the arguments of ``means``.
         """
         return [
             self.contrast.made(self._vector(mean, locale, n)).called(self.contrast.name)
@@ -102,23 +104,23 @@ def pair_differences(
     positions: Positions = "last",
     batch_size: int | None = None,
 ) -> PairDifferences:
-    """Computes the positive minus the negative residual of each pair of a contrast. The mean of these differences is the
+    """Computes the positive minus the negative residual of each pair of a contrast. The mean of the differences is the
     contrast's vector.
 
     Args:
         model: the model, or a stack that already contains every prompt of the pairs.
         contrast: the contrast that makes the pairs.
         layer: the index of a block.
-        items: the items from which pairs are made, as for ``take``.
+        items: the items from which pairs are made (see ``take``).
         locales: the locales; ``None`` takes all locales of the items except English.
         positions: the position at which residuals are read, if a model is given: ``last``, ``mean`` or a token's index.
-        batch_size: the number of prompts in a batch, if a model is given; chosen for the device for ``None``.
+        batch_size: the number of prompts in a batch, if a model is given; ``None`` takes a number that suits the device.
 
     Raises:
-        PairsError: a locale's items give no pairs.
+        PairsError: no pairs can be made from a locale's items.
         PromptError: the stack lacks some of the prompts.
         LayerError: the model or the stack does not have a layer.
-        SettingsError: there are no items, although the contrast makes its pairs from them.
+        SettingsError: no items are given, but the contrast makes its pairs from items.
     """
     sets = contrast.pairs_of(items, locales_of_items(items) if locales is None else tuple(locales))
     if isinstance(model, LensModel):

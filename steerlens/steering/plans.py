@@ -1,4 +1,5 @@
-"""Steering plans: the edits of the residual stream, with their layers, strengths and tokens, and the hooks that make them."""
+"""Steering plans: edits of the residual stream with their layers, strengths and tokens, and the hooks that apply these
+edits."""
 
 import hashlib
 import json
@@ -31,21 +32,23 @@ KIND = "steering plan"
 
 @dataclass(frozen=True, eq=False)
 class SteeringPlan(Exchanged, OnHub):
-    """Steps that are applied in every forward pass. Steps at the same layer are applied in their order.
+    """A steering plan: steps that are applied in every forward pass. Steps at the same layer are applied one after another,
+    in the order of ``steps``.
 
-    Plans are added with ``+`` and ``sum()``. They are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``, which
-    multiplies every step's strength.
+    Plans are added with ``+`` and ``sum()``. Plans are scaled and negated with ``2 * plan``, ``plan / 2`` and ``-plan``,
+    which multiplies every step's strength.
     """
 
     steps: tuple[Step, ...]
     fingerprint: Fingerprint
-    """The model to whose residual stream the steps belong."""
+    """The fingerprint of the model for which the steps were made."""
     source: str = ""
-    """The hub's repository and commit from which it was read, as ``user/name@commit``; ``""`` for any other plan."""
+    """The repository and commit on the hub from which the plan was read, as ``user/name@commit``; ``""`` for any other
+    plan."""
 
     def __post_init__(self) -> None:
         for step in self.steps:
-            layer_of(step.layer, range(self.fingerprint.n_layers), f"{self.fingerprint.name or 'the model'} that {step} is for")
+            layer_of(step.layer, range(self.fingerprint.n_layers), f"{self.fingerprint.name or 'the model'}, the model of {step}")
             if step.edit.d_model != self.fingerprint.d_model:
                 raise VectorError(
                     f"the edit of {step} has {step.edit.d_model} numbers: expected the model's d_model, "
@@ -60,10 +63,10 @@ class SteeringPlan(Exchanged, OnHub):
         return f"SteeringPlan({self})"
 
     def __add__(self, other: "SteeringPlan | int") -> "SteeringPlan":
-        """Returns the plan with the steps of both plans. ``0 + plan`` is the plan, so that ``sum()`` works.
+        """Returns the plan with the steps of both plans. ``0 + plan`` returns the plan, so that ``sum()`` works.
 
         Raises:
-            FingerprintError: they belong to different models.
+            FingerprintError: the two plans belong to different models.
         """
         if isinstance(other, int) and other == 0:
             return self
@@ -75,7 +78,7 @@ class SteeringPlan(Exchanged, OnHub):
     __radd__ = __add__
 
     def __mul__(self, factor: SupportsFloat) -> "SteeringPlan":
-        """Returns the plan with every step's strength multiplied.
+        """Returns the plan with every step's strength multiplied by ``factor``.
 
         Raises:
             VectorError: the factor is not a finite number.
@@ -87,7 +90,7 @@ class SteeringPlan(Exchanged, OnHub):
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: SupportsFloat) -> "SteeringPlan":
-        """Returns the plan with every step's strength divided.
+        """Returns the plan with every step's strength divided by ``divisor``.
 
         Raises:
             VectorError: the divisor is 0, or not a finite number.
@@ -104,7 +107,7 @@ class SteeringPlan(Exchanged, OnHub):
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The layers that are steered, ascending."""
+        """The steered layers, in ascending order."""
         return tuple(sorted({step.layer for step in self.steps}))
 
     @property
@@ -115,13 +118,14 @@ class SteeringPlan(Exchanged, OnHub):
     def hooks(self, model: LensModel) -> list[Hook]:
         """Returns ``[(hook_name, fn)]`` for TransformerLens' ``run_with_hooks`` and ``hooks``.
 
-        The role of a token (in front of the prompt, padding, part of the prompt, generated) follows from its column in the
-        pass, from the attention mask and from the key-value cache. A pass that begins a text counts as a whole as the prompt,
-        and a token that continues from a cache counts as generated. ``generate`` of the model, of ``model.tl`` and of Hugging
-        Face announces the end of the prompt; in your own loop, use ``steerlens.models.prompt_of``.
+        The hooks find the role of each token (in front of the prompt, padding, part of the prompt, generated). A role depends
+        on the token's column in the pass, on the attention mask and on the key-value cache. All tokens of a pass that begins a
+        text count as the prompt. A token that continues from a cache counts as generated. The ``generate`` methods of the
+        model, of ``model.tl`` and of Hugging Face tell the hooks where the prompt ends. In your own generation loop, use
+        ``steerlens.models.prompt_of``.
 
         Args:
-            model: the model that the hooks are for.
+            model: the model on which the hooks are used.
 
         Raises:
             FingerprintError: the vectors were taken from another model.
@@ -134,11 +138,12 @@ class SteeringPlan(Exchanged, OnHub):
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream after block ``layer`` as this plan changes it. This is a pure function.
+        """Returns the residual stream after block ``layer`` with the steps of this plan applied. The arguments are not
+        changed.
 
         Args:
             layer: a block's index.
-            residual: the residual stream after that block.
+            residual: the residual stream after block ``layer``.
             roles: the role of each token, as numbered in ``steerlens.models.roles``.
         """
         for step in self.steps:
@@ -148,9 +153,11 @@ class SteeringPlan(Exchanged, OnHub):
 
     @contextmanager
     def applied(self, model: LensModel) -> Iterator[LensModel]:
-        """Steers every pass inside the block, including generation with its key-value cache, and no pass after it.
+        """Steers every forward pass inside the ``with`` block, including generation with a key-value cache. Passes after the
+        block are not steered.
 
-        Gradients are not affected. Passes of other threads are refused inside the block.
+        Steering does not change whether gradients are computed. Inside the ``with`` block, passes of other threads raise an
+        error.
 
         Args:
             model: the model that is steered.
@@ -164,26 +171,27 @@ class SteeringPlan(Exchanged, OnHub):
             yield model
 
     def check(self, model: LensModel) -> None:
-        """Refuses a model other than the one from which the vectors were taken.
+        """Raises an error if the model is not the model from which the vectors were taken.
 
         Args:
-            model: the model that is to be steered.
+            model: the model that will be steered.
 
         Raises:
-            FingerprintError: the models differ; the error says how.
+            FingerprintError: the models differ. The error message lists the differences.
         """
         self.fingerprint.check(model.fingerprint, f"plan ({self})")
 
     def moved_to(self, model: LensModel) -> "SteeringPlan":
         """Returns the plan for another model of the same shape, for example the original model with an adapter.
 
-        It is not known whether vectors from one model have a meaning in another. Use this method only if you intend this.
+        It is not known whether vectors from one model have a meaning in another model. Use this method only if you want to
+        use vectors in another model.
 
         Args:
             model: the other model.
 
         Raises:
-            FingerprintError: it has another number of layers or another width.
+            FingerprintError: the other model has another number of layers or another width.
         """
         own, other = self.fingerprint, model.fingerprint
         if (own.n_layers, own.d_model) != (other.n_layers, other.d_model):
@@ -191,10 +199,10 @@ class SteeringPlan(Exchanged, OnHub):
         return replace(self, fingerprint=other)
 
     def show(self, model: LensModel, prompt: Text) -> Shown:
-        """Returns the role of each token of a prompt, and the layers at which it is steered.
+        """Returns the role of each token of a prompt, and the layers at which the token is steered.
 
         Args:
-            model: the model that the plan is for.
+            model: the model of the plan.
             prompt: a text or a chat.
 
         Raises:
@@ -205,7 +213,7 @@ class SteeringPlan(Exchanged, OnHub):
         return shown(model.tokens(prompt), [(step.layer, step.tokens) for step in self.steps])
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the steps with their tensors."""
+        """Returns the SHA-256 of the plan's steps and their tensors."""
         found = hashlib.sha256()
         for step in self.steps:
             found.update(json.dumps(step.to_dict(), sort_keys=True, ensure_ascii=False).encode())
@@ -231,13 +239,13 @@ class SteeringPlan(Exchanged, OnHub):
         """Reads a plan that ``save``, ``save_for_hub`` or ``push_to_hub`` wrote.
 
         Args:
-            path: the file, the folder for the hub, or a repository on the hub, as ``user/name``.
-            revision: the commit, branch or tag of a repository that is read; ``None`` reads the newest, which is logged.
+            path: the file, the folder that ``save_for_hub`` wrote, or a repository on the hub as ``user/name``.
+            revision: the commit, branch or tag of the repository; ``None`` reads the newest commit and logs its name.
 
         Raises:
-            FileError: the file is missing, truncated, not a steering plan, of another version, or contains NaN; or it cannot be
-                read from the hub.
-            SettingsError: a revision is given for something that is not a repository.
+            FileError: the file is missing or truncated, is not a steering plan, has another format version, contains NaN, or
+                cannot be read from the hub.
+            SettingsError: a revision is given, but the path is not a repository.
         """
         from steerlens.hub import found
 
@@ -248,7 +256,7 @@ class SteeringPlan(Exchanged, OnHub):
         own = [under(f"step{i}.", tensors) for i in range(len(kept.steps))]
         if sum(map(len, own)) != len(tensors):
             raise FileError(
-                f"{path} contains tensors {sorted(tensors)}, which do not fit its {len(own)} steps. Write the file again."
+                f"{path} contains tensors {sorted(tensors)}, which do not match its {len(own)} steps. Write the file again."
             )
         steps = tuple(
             restored_step(saved, held, f"{path}: step {i}") for i, (saved, held) in enumerate(zip(kept.steps, own, strict=True))
@@ -268,16 +276,16 @@ class SteeringPlan(Exchanged, OnHub):
 
 @dataclass(frozen=True)
 class _Header:
-    """The content of a plan's file other than the tensors."""
+    """The content of a plan's file without the tensors."""
 
     steps: tuple[SavedStep, ...]
     fingerprint: Fingerprint
 
 
 def no_steering(fingerprint: Fingerprint) -> SteeringPlan:
-    """Returns the plan that does nothing, for comparisons.
+    """Returns a plan without steps, which leaves the model unsteered. Use this plan for comparisons.
 
     Args:
-        fingerprint: the fingerprint of the model on which it is compared.
+        fingerprint: the fingerprint of the model on which the plan is used.
     """
     return SteeringPlan((), fingerprint)

@@ -22,11 +22,11 @@ class ShownToken:
     text: str
     role: str
     steered_at: tuple[int, ...]
-    """The layers at which it is steered."""
+    """The layers at which the token is steered."""
 
 
 class Shown(tuple[ShownToken, ...]):
-    """The tokens of a prompt with the steering at each. It prints as a table."""
+    """The tokens of a prompt, with the steering at each token. Printing this object shows a table."""
 
     def __str__(self) -> str:
         rows = [(repr(t.text), t.role, ", ".join(map(str, t.steered_at)) or "-") for t in self]
@@ -38,7 +38,7 @@ class Shown(tuple[ShownToken, ...]):
 
 
 def shown(tokens: Tokens, steps: Sequence[tuple[int, SteeredTokens]]) -> Shown:
-    """Returns the steering of steps at each of a prompt's tokens.
+    """Returns the steering by some steps at each token of a prompt.
 
     Args:
         tokens: the prompt's tokens.

@@ -1,4 +1,5 @@
-"""Plans without vectors: the names of the vectors, their layers, strengths and tokens. They are the same in every locale."""
+"""Plan specs: plans without vectors. A spec contains the names of the vectors with their layers, strengths and tokens, and is
+the same in every locale."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,14 +17,15 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class StepSpec:
-    """One vector at one layer and strength, the same in every locale. Each locale uses its own vector."""
+    """The spec of a step: the name of a vector, a layer, a strength and the steered tokens. The spec is the same in every
+    locale, and each locale uses its own vector with this name."""
 
     vector: str
-    """The vector's name."""
+    """The name of the vector."""
     layer: int
-    """The index of the block."""
+    """The index of the block after which the vector is used."""
     strength: float = 1.0
-    """The factor on the vector."""
+    """The strength, which is the factor on the vector."""
     tokens: SteeredTokens = "last_onward"
 
     def __str__(self) -> str:
@@ -33,14 +35,14 @@ class StepSpec:
 
 @dataclass(frozen=True)
 class PlanSpec:
-    """Steps that are applied together, without their vectors. Specs add with ``+``."""
+    """The spec of a plan: steps that are applied together, without their vectors. Two specs are added with ``+``."""
 
     steps: tuple[StepSpec, ...] = ()
-    """The steps; empty for unsteered."""
+    """The steps of the plan. The tuple is empty for the unsteered model."""
 
     @classmethod
     def of(cls, vector: str, layer: int, strength: float = 1.0, tokens: SteeredTokens = "last_onward") -> "PlanSpec":
-        """Returns the spec of one step.
+        """Returns the spec of a plan with one step.
 
         Args:
             vector: the name of the vector.
@@ -57,17 +59,18 @@ class PlanSpec:
         return PlanSpec((*self.steps, *other.steps))
 
     def apart(self) -> list["PlanSpec"]:
-        """Returns a spec for each step."""
+        """Returns a separate plan spec for each step."""
         return [PlanSpec((step,)) for step in self.steps]
 
     @property
     def strength(self) -> float:
-        """The sum of the absolute strengths."""
+        """The sum of the absolute strengths of the steps."""
         return sum((abs(step.strength) for step in self.steps), 0.0)
 
     @property
     def name(self) -> str:
-        """``unsteered``, a vector's name, or ``surgical`` for several."""
+        """The name of the plan: ``unsteered`` without steps, the vector's name for one step, and ``surgical`` for several
+        steps."""
         return UNSTEERED if not self.steps else self.steps[0].vector if len(self.steps) == 1 else SURGICAL
 
     def plan(self, vectors: Mapping[str, Intervention]) -> SteeringPlan:
@@ -87,19 +90,20 @@ class PlanSpec:
         return sum((vectors[step.vector].at(step.layer, step.strength, step.tokens) for step in self.steps), plan)
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Returns plain JSON values, one for each step."""
+        """Returns the steps as a list of plain JSON values."""
         return [asdict(step) for step in self.steps]
 
     def neighbours(
         self, layers: Sequence[int], strengths: Sequence[float], tokens: Sequence[SteeredTokens]
     ) -> Iterator["PlanSpec"]:
-        """Yields the specs that are one move away: the next strength, the next layer or other tokens, for one of the steps.
+        """Yields the specs that differ in one move. A move changes one step to a neighbouring strength, a neighbouring layer,
+        or other tokens.
 
-        No two steps share a layer.
+        The steps of a yielded spec are all at different layers.
 
         Args:
-            layers: the layers that are tried, ascending.
-            strengths: the strengths that are tried, ascending.
+            layers: the layers that are tried, in ascending order.
+            strengths: the strengths that are tried, in ascending order.
             tokens: the choices of tokens that are tried.
         """
         for at, step in enumerate(self.steps):
@@ -112,6 +116,6 @@ class PlanSpec:
 
 
 def _beside(value: Number, of: Sequence[Number]) -> list[Number]:
-    """Returns the values before and after a value in an ascending order."""
+    """Returns the values directly before and after a value in an ascending list."""
     at = list(of).index(value)
     return [of[n] for n in (at - 1, at + 1) if 0 <= n < len(of)]

@@ -1,4 +1,4 @@
-"""Steps: one edit after one block, with its strength and its tokens."""
+"""Steps of a plan: one edit after one block, with its strength and its tokens."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,11 @@ from steerlens.steering.tokens import steered_tokens
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One edit after one block. Numbers from NumPy and PyTorch are converted to Python's own."""
+    """A step of a plan: one edit after one block. Numbers from NumPy and PyTorch are converted to Python numbers."""
 
     edit: Edit
     layer: int
-    """The index of the block."""
+    """The index of the block after which the edit is made."""
     strength: float = 1.0
     """The factor on a direction that is added, or the share of a component that is ablated or set."""
     tokens: SteeredTokens = "last_onward"
@@ -32,7 +32,7 @@ class Step:
             raise UnknownNameError("choice of tokens", self.tokens, STEERED_TOKENS)
         of, layer = self.label or "a vector", whole_number(self.layer)
         if layer is None or layer < 0:
-            raise VectorError(f"layer {self.layer!r} given for {of}: expected the index of a block, a whole number.")
+            raise VectorError(f"layer {self.layer!r} given for {of}: expected the index of a block, a whole number of 0 or more.")
         object.__setattr__(self, "layer", layer)
         object.__setattr__(self, "strength", finite_number(self.strength, "strength", of))
 
@@ -43,7 +43,7 @@ class Step:
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream as this step changes it. This is a pure function."""
+        """Returns the residual stream with this step applied. The arguments are not changed."""
         return self.edit(residual, self.strength, steered_tokens(roles, self.tokens))
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,10 +70,10 @@ def restored_step(saved: SavedStep, tensors: dict[str, torch.Tensor], whose: str
     Args:
         saved: the step without its tensors.
         tensors: the edit's tensors by field.
-        whose: the file and the place in it, for errors.
+        whose: the file and the place in the file, for error messages.
 
     Raises:
-        FileError: the operation is unknown, or fields cannot be used.
+        FileError: the operation is unknown, or a field has a wrong value.
     """
     edit = restored_edit(saved.operation, saved.edit, tensors, whose)
     try:

@@ -1,4 +1,4 @@
-"""The tokens of a pass that are steered."""
+"""Finds the tokens of a forward pass that are steered."""
 
 import torch
 from jaxtyping import Bool, Int
@@ -16,7 +16,8 @@ _STEERED = {
 
 
 def steered_tokens(roles: Int[Tensor, "batch pos"], tokens: SteeredTokens) -> Bool[Tensor, "batch pos"]:
-    """Returns which tokens of a pass are steered. Padding and the tokens in front of the text are never steered."""
+    """Returns a mask of the tokens of a pass that are steered. Padding and the special tokens in front of the text (such as
+    BOS) are never steered."""
     steered = torch.zeros_like(roles, dtype=torch.bool)
     for role in _STEERED[tokens]:
         steered |= roles == role
@@ -24,5 +25,5 @@ def steered_tokens(roles: Int[Tensor, "batch pos"], tokens: SteeredTokens) -> Bo
 
 
 def leaves_prompt(tokens: SteeredTokens) -> bool:
-    """Returns whether no token before the prompt's last token is steered."""
+    """Returns whether all tokens before the prompt's last token are left unsteered."""
     return PROMPT not in _STEERED[tokens]

@@ -1,4 +1,4 @@
-"""Vector sets: vectors by name and locale, in one container that is used everywhere."""
+"""Vector sets: containers of steering vectors by name and locale."""
 
 import hashlib
 import json
@@ -19,31 +19,32 @@ from steerlens.storage import load_tensors, parsed, restored, save_tensors, tens
 
 KIND = "vector set"
 Key = tuple[str, str]
-"""A vector's name and its locale."""
+"""The key of a vector: its name and its locale."""
 
 
 class VectorSet(OnHub, Mapping[Key, Intervention]):
     """Vectors of one model by name and locale.
 
-    ``vectors["EN", "es-ES"]`` is one vector. ``vectors["formal"]`` is the only vector with this name. ``vectors.of("es-ES")``
-    are the vectors for a locale's items. ``vectors.named("EN")`` is the set of vectors with one name. A vector without a locale
-    is for all items.
+    ``vectors["EN", "es-ES"]`` returns the vector with this name and locale. ``vectors["formal"]`` returns the vector named
+    ``formal`` if there is only one such vector. ``vectors.of("es-ES")`` returns the vectors for the items of a locale.
+    ``vectors.named("EN")`` returns the set of all vectors with one name. A vector without a locale is used on all items.
     """
 
     def __init__(self, vectors: Iterable[Intervention] = ()) -> None:
         """Makes a set of vectors.
 
         Args:
-            vectors: steering vectors or other interventions, each name and locale once.
+            vectors: steering vectors or other interventions. Each pair of name and locale may occur only once.
 
         Raises:
-            SettingsError: two vectors have the same name and locale, or one has no locale and another with the same name has
-                one.
+            SettingsError: two vectors have the same name and locale, or a vector without a locale has the same name as a
+                vector with a locale.
             FingerprintError: the vectors belong to different models.
         """
         self._vectors: dict[Key, Intervention] = {}
         self.source = ""
-        """The hub's repository and commit from which it was read, as ``user/name@commit``; ``""`` for any other set."""
+        """The repository and commit on the hub from which the set was read, as ``user/name@commit``; ``""`` for any other
+        set."""
         for vector in vectors:
             self._check(vector)
             self._vectors[vector.name, vector.locale] = vector
@@ -57,15 +58,15 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
             vector.fingerprint.check(known.fingerprint, f"vector {vector.label}")
             if name == vector.name and (locale == vector.locale or not (locale and vector.locale)):
                 raise SettingsError(
-                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}, so their names do "
-                    "not distinguish them. Give one of them another name, for example with vector.called('mine')."
+                    f"two vectors called {name!r} were given for {vector.locale or locale or 'all locales'}, so the name is "
+                    "ambiguous. Give one of the vectors another name, for example with vector.called('mine')."
                 )
 
     def __getitem__(self, key: Key | str) -> Intervention:
         """Returns one vector by name and locale, or only by name if there is one vector with this name.
 
         Raises:
-            UnknownNameError: there is no such vector, or there are several with this name.
+            UnknownNameError: there is no such vector, or several vectors have this name.
         """
         if isinstance(key, tuple) and key in self._vectors:
             return self._vectors[key]
@@ -80,7 +81,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return key in self._vectors or key in self.names
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """Returns the vector for a ``key``, like ``vectors[key]``, or ``default`` if there is none.
+        """Returns the vector for a ``key``, like ``vectors[key]``, or ``default`` if there is no such vector.
 
         Args:
             key: a name and locale, or only a name.
@@ -104,27 +105,29 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the vectors, each once."""
+        """The names of the vectors. Each name is included once."""
         return tuple(dict.fromkeys(name for name, _ in self._vectors))
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The locales of the vectors, each once. Vectors without a locale are not counted."""
+        """The locales of the vectors. Each locale is included once, and vectors without a locale are ignored."""
         return tuple(dict.fromkeys(locale for _, locale in self._vectors if locale))
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The model from which all vectors were taken.
+        """The fingerprint of the model from which all vectors were taken.
 
         Raises:
             SettingsError: the set is empty.
         """
         if not self._vectors:
-            raise SettingsError("no vectors given: expected at least one. Take some with sl.steering.take(model, split.train).")
+            raise SettingsError(
+                "no vectors given: expected at least one vector. Take vectors with sl.steering.take(model, split.train)."
+            )
         return next(iter(self._vectors.values())).fingerprint
 
     def of(self, locale: str) -> dict[str, Intervention]:
-        """Returns the vectors for a locale's items by name: the locale's own vectors, and those without a locale.
+        """Returns the vectors for a locale's items by name: the locale's own vectors, and the vectors without a locale.
 
         Args:
             locale: the locale, for example ``es-ES``.
@@ -132,7 +135,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return {name: vector for (name, code), vector in self._vectors.items() if code in ("", locale)}
 
     def named(self, *names: str) -> "VectorSet":
-        """Returns the vectors with some names.
+        """Returns the set of all vectors with one of the given names.
 
         Args:
             names: the names, for example ``EN``.
@@ -146,11 +149,11 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return VectorSet(vector for (name, _), vector in self._vectors.items() if name in names)
 
     def locales_in(self, items: Items) -> tuple[str, ...]:
-        """Returns the locales whose items these vectors are for: the vectors' own locales and, if a vector is for all items,
-        all locales of the items except English.
+        """Returns the locales on whose items the vectors are used. The result contains the vectors' own locales and, if a
+        vector has no locale, all locales of the items except English.
 
         Args:
-            items: the items to steer.
+            items: the items on which the vectors are used.
 
         Raises:
             UnknownNameError: a vector's locale has no items.
@@ -161,7 +164,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return tuple(dict.fromkeys((*self.locales, *everywhere)))
 
     def digest(self) -> str:
-        """Returns the SHA-256 of all vectors' names, locales, layers and numbers."""
+        """Returns the SHA-256 of all vectors, including their names, locales, layers and tensors."""
         found = hashlib.sha256()
         for vector in self.values():
             header, tensors = _packed(vector)
@@ -172,7 +175,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         return found.hexdigest()
 
     def save(self, path: str | Path) -> Path:
-        """Writes all vectors as one safetensors file.
+        """Writes all vectors to one safetensors file.
 
         Args:
             path: the file, such as ``vectors.safetensors``.
@@ -189,13 +192,13 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         """Reads a set that ``save``, ``save_for_hub`` or ``push_to_hub`` wrote.
 
         Args:
-            path: the file, the folder for the hub, or a repository on the hub, as ``user/name``.
-            revision: the commit, branch or tag of a repository that is read; ``None`` reads the newest, which is logged.
+            path: the file, the folder that ``save_for_hub`` wrote, or a repository on the hub as ``user/name``.
+            revision: the commit, branch or tag of the repository; ``None`` reads the newest commit and logs its name.
 
         Raises:
-            FileError: the file is missing, truncated, not a vector set, of another version, or contains NaN; or it cannot be
-                read from the hub.
-            SettingsError: a revision is given for something that is not a repository.
+            FileError: the file is missing or truncated, is not a vector set, has another format version, contains NaN, or
+                cannot be read from the hub.
+            SettingsError: a revision is given, but the path is not a repository.
         """
         from steerlens.hub import found
 
@@ -206,7 +209,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         held = [under(f"{at}.", tensors) for at in range(len(listed))]
         if sum(map(len, held)) != len(tensors):
             raise FileError(
-                f"{path} contains tensors {sorted(tensors)}, which do not fit its {len(listed)} vectors. Write the file again."
+                f"{path} contains tensors {sorted(tensors)}, which do not match its {len(listed)} vectors. Write the file again."
             )
         each = enumerate(zip(listed, held, strict=True))
         made = cls(_unpacked(own, parts, f"{path}: vector {at}") for at, (own, parts) in each)
@@ -216,7 +219,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
 
 @dataclass(frozen=True)
 class _Header:
-    """The content of a set's file other than the tensors."""
+    """The content of a set's file without the tensors."""
 
     vectors: tuple[dict[str, Any], ...]
 
@@ -234,10 +237,10 @@ def vector_set(given: "VectorSet | Intervention | Iterable[Intervention]") -> Ve
     """Returns a vector set from a set, one vector, or several vectors.
 
     Args:
-        given: a set, a vector or other intervention, or several of these.
+        given: a vector set, a vector or other intervention, or several vectors or interventions.
 
     Raises:
-        SettingsError: there are no vectors, or two have the same name and locale.
+        SettingsError: there are no vectors, or two vectors have the same name and locale.
         FingerprintError: the vectors belong to different models.
     """
     several = [given] if isinstance(given, Intervention) else given

@@ -24,34 +24,36 @@ CONCEPTS = "concepts"
 
 @dataclass(frozen=True, eq=False)
 class SteeringVector(Intervention):
-    """One direction per layer, in the units of the residual stream. Strength 1 adds the difference of means itself.
+    """A steering vector: one direction per layer, in the units of the residual stream. Strength 1 adds the difference of
+    means itself.
 
-    Vectors of one model with the same layers can be added and subtracted, and multiplied and divided by a number. The result is
-    named after its parts and has no digest of prompts. A sum has the locale of both parts; if the locales differ, it has none
-    and is for all items. The same is true for the score. A negated vector has no score.
+    Vectors of one model with the same layers can be added and subtracted, and multiplied and divided by a number. The result
+    is named after its parts and has no digest of prompts. A sum keeps the locale and the score if the two parts agree. If the
+    locales differ, the sum has no locale and is used on all items. If the scores differ, the sum has no score. A negated
+    vector has no score.
     """
 
     directions: Float[Tensor, "layer d_model"]
-    """The directions, float32 on the CPU. Other tensors and arrays of numbers are converted. They are constants: no gradient
-    flows through them."""
+    """The directions ``[layer, d_model]``, in float32 on the CPU. Other tensors and arrays of numbers are converted. The
+    directions are constants without gradients."""
     layers: tuple[int, ...]
-    """The block index of each direction, ascending."""
+    """The block index of each direction, in ascending order."""
     fingerprint: Fingerprint
-    """The model from which it was taken."""
+    """The fingerprint of the model from which the vector was taken."""
     name: str = "custom"
-    """``EN``, ``LOC`` or the user's own."""
+    """The name of the vector: ``EN``, ``LOC``, or your own name."""
     locale: str = ""
-    """The locale whose items it steers; all items for ``""``."""
+    """The locale on whose items the vector is used; ``""`` means all items."""
     n: int = 0
-    """The number of pairs in the mean."""
+    """The number of pairs over which the mean was computed."""
     positions: str = "last"
-    """The position at which the residuals were read."""
+    """The token position at which the residuals were read."""
     prompts_sha256: str = ""
-    """The digest of the prompts from which it was taken."""
+    """The SHA-256 of the prompts from which the vector was taken."""
     score: str = ""
-    """The score that it is meant to raise; ``""`` if none was given."""
+    """The score that the vector is meant to raise; ``""`` if no score was given."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Any other information, as JSON values."""
+    """Other information about the vector, as JSON values."""
     positive: Float[Tensor, " layer"] | None = None
     """The component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
 
@@ -61,7 +63,7 @@ class SteeringVector(Intervention):
         if list(layers) != list(self.layers):
             raise VectorError(f"{self.label} has layers {list(self.layers)}: expected each layer only once, in ascending order.")
         if n is None or n < 0:
-            raise VectorError(f"{self.label} has n={self.n!r}: expected the number of pairs, 0 or more.")
+            raise VectorError(f"{self.label} has n={self.n!r}: expected the number of pairs, a whole number of 0 or more.")
         expected = (len(layers), self.fingerprint.d_model)
         if tuple(directions.shape) != expected:
             raise VectorError(f"{self.label} has shape {tuple(directions.shape)}: expected [layer, d_model] = {expected}.")
@@ -76,7 +78,7 @@ class SteeringVector(Intervention):
             object.__setattr__(self, name, own)
 
     def _component(self) -> Tensor | None:
-        """Returns ``positive`` after a check."""
+        """Checks ``positive`` and returns it as a tensor."""
         if self.positive is None:
             return None
         positive = float_tensor(self.positive, f"positive of {self.label}")
@@ -115,11 +117,11 @@ class SteeringVector(Intervention):
         return Add(self.direction(layer))
 
     def __add__(self, other: "SteeringVector | int") -> "SteeringVector":
-        """Returns the sum of both vectors. ``0 + vector`` is the vector, so that ``sum()`` works.
+        """Returns the sum of the two vectors. ``0 + vector`` returns the vector, so that ``sum()`` works.
 
         Raises:
-            FingerprintError: they belong to different models.
-            VectorError: they have different layers, or the other one is not a vector.
+            FingerprintError: the two vectors belong to different models.
+            VectorError: the two vectors have different layers, or ``other`` is not a vector.
         """
         if whole_number(other) == 0:
             return self
@@ -135,12 +137,12 @@ class SteeringVector(Intervention):
     __radd__ = __add__
 
     def __sub__(self, other: "SteeringVector") -> "SteeringVector":
-        """Returns this vector minus the other one. ``+`` lists the errors."""
+        """Returns this vector minus the other vector. The errors are the same as for ``+``."""
         subtracted = self._same_kind(other, "to subtract from")
         return replace(self + -subtracted, name=f"{self.name} - {subtracted.name}")
 
     def __mul__(self, factor: SupportsFloat) -> "SteeringVector":
-        """Returns the vector times a number.
+        """Returns the vector multiplied by a number.
 
         Raises:
             VectorError: the factor is not a finite number.
@@ -159,14 +161,14 @@ class SteeringVector(Intervention):
         return self * (1 / divisor_of(divisor, self.label))
 
     def __neg__(self) -> "SteeringVector":
-        """Returns the vector that points in the opposite direction. It has no score that it is meant to raise."""
+        """Returns the vector that points in the opposite direction. The result has no score that it is meant to raise."""
         return self._made(-self.directions, f"-{self.name}", score="")
 
     def _made(self, directions: Float[Tensor, "layer d_model"], name: str, **others: Any) -> "SteeringVector":
         return replace(self, directions=directions, name=name, prompts_sha256="", positive=None, **others)
 
     def _same_kind(self, given: Any, doing: str) -> "SteeringVector":
-        """Returns the given object, after a check that it is a steering vector of the same model."""
+        """Checks that the given object is a steering vector of the same model, and returns it."""
         if not isinstance(given, SteeringVector):
             raise VectorError(
                 f"{type(given).__name__} given {doing} vector {self.label}: expected a steering vector. A plan can be added "
@@ -176,16 +178,16 @@ class SteeringVector(Intervention):
         return given
 
     def cosine(self, other: "SteeringVector") -> Float[Tensor, " layer"]:
-        """Returns the cosine between both vectors at each layer that both have, in ascending order of layers; 0 for a zero
-        vector.
+        """Returns the cosine between the two vectors at each layer that both have, in ascending order of layers. The cosine
+        is 0 if a vector is zero.
 
         Args:
             other: a vector of the same model.
 
         Raises:
-            FingerprintError: they belong to different models.
-            LayerError: they share no layer.
-            VectorError: the other one is not a vector.
+            FingerprintError: the two vectors belong to different models.
+            LayerError: the two vectors share no layer.
+            VectorError: ``other`` is not a vector.
         """
         known = self._same_kind(other, "to compare with")
         common = layers_of([x for x in self.layers if x in known.layers], self.layers, f"both {self.label} and {known.label}")
@@ -193,7 +195,7 @@ class SteeringVector(Intervention):
         return torch.cosine_similarity(own, theirs, dim=1)
 
     def rescaled(self, like: "SteeringVector | SupportsFloat") -> "SteeringVector":
-        """Returns the vector with another length at each layer, so that two vectors differ only in direction.
+        """Returns the vector with another length at each layer. Two vectors of the same length differ only in direction.
 
         Args:
             like: the vector whose norm at each layer is used, or one norm for all layers.
@@ -201,7 +203,7 @@ class SteeringVector(Intervention):
         Raises:
             FingerprintError: ``like`` belongs to another model.
             LayerError: ``like`` lacks a layer of this vector.
-            VectorError: a norm is not finite, or less than 0.
+            VectorError: the norm is not finite, or is less than 0.
         """
         if isinstance(like, SteeringVector):
             norms = torch.stack([self._same_kind(like, "").direction(layer).norm() for layer in self.layers])
@@ -226,20 +228,21 @@ class SteeringVector(Intervention):
         """Returns the edits that set the residual's component along this vector to one value for all prompts.
 
         Args:
-            to: ``positive`` or ``negative`` for the component of those prompts' mean residual, or a number in the residual
-                stream's units.
+            to: the value of the component. ``positive`` or ``negative`` takes the component of the mean residual of the
+                positive or negative prompts. A number is given in the units of the residual stream.
 
         Raises:
-            UnknownNameError: ``to`` is another word.
-            VectorError: the mean is requested and the vector does not have it, or the direction of a layer is zero.
+            UnknownNameError: ``to`` is a text other than ``positive`` and ``negative``.
+            VectorError: ``to`` is a text and the vector does not contain the mean of the positive prompts, or the direction
+                of a layer is zero.
         """
         if isinstance(to, str) and to not in ("positive", "negative"):
-            raise UnknownNameError("class to project to", to, ("positive", "negative"), "Or give a number.")
+            raise UnknownNameError("class to project to", to, ("positive", "negative"), "You can also give a number.")
         name = to if isinstance(to, str) else f"{finite_number(to, 'value', self.label):g}"
         return self._edits(f"set to {name}", lambda layer: Project(self.direction(layer), self._mean(layer, to)))
 
     def _mean(self, layer: int, to: str | SupportsFloat) -> float:
-        """Returns the component that a projection sets at one layer."""
+        """Returns the value to which a projection sets the component at one layer."""
         if not isinstance(to, str):
             return finite_number(to, "value", self.label)
         if self.positive is None:
@@ -261,10 +264,11 @@ class SteeringVector(Intervention):
         return LayerEdits(edits, self.fingerprint, name, self.locale, self.score, dict(self.notes), self.label)
 
     def random_like(self, key: str, number: int = 0) -> "SteeringVector":
-        """Returns a control: directions drawn uniformly from the sphere, with this vector's norm at each layer.
+        """Returns a control: random directions with this vector's norm at each layer. The directions are uniform over the
+        sphere.
 
         Args:
-            key: a seed of the draw, used together with the layer.
+            key: a text from which, together with the layer, the seed of the draw is made.
             number: the number of the draw.
         """
         pairs = zip(self.layers, self.directions, strict=True)
@@ -279,11 +283,11 @@ class SteeringVector(Intervention):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors by field, for a file."""
+        """The vector's tensors by field, for saving to a file."""
         return {"directions": self.directions} | ({} if self.positive is None else {"positive": self.positive})
 
     def save(self, path: str | Path) -> Path:
-        """Writes the vector and the information on its origin as one safetensors file.
+        """Writes the vector and the information on its origin to one safetensors file.
 
         Args:
             path: the file, such as ``EN-es-ES.safetensors``.
@@ -301,7 +305,8 @@ class SteeringVector(Intervention):
             path: the path of the file.
 
         Raises:
-            FileError: the file is missing, truncated, not a steering vector, of another version, or contains NaN.
+            FileError: the file is missing or truncated, is not a steering vector, has another format version, or contains
+                NaN.
         """
         tensors, header = load_tensors(path, KIND)
         return restored(cls, header, str(path), every=True, **{"positive": None, **tensors})

@@ -1,4 +1,5 @@
-"""Small models with hand-written weights, so that the truth about them is known, and judges that must find this truth."""
+"""Small models with hand-written weights, and judges that test methods on these models. The true effects of steering these
+models are known, and the judges check whether methods find these effects."""
 
 from steerlens.testbed.judging import JUDGES, Judge, Judgement, by_plane, by_probing, by_search
 from steerlens.testbed.planted import Planted, Truth, planted

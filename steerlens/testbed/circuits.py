@@ -1,9 +1,9 @@
-"""Turns circuits written by hand into the weights of a Llama.
+"""Turns hand-written circuits into the weights of a Llama model.
 
 A circuit is written in named coordinates of the residual stream. One coordinate contains a large constant in every token, so
-that every norm divides by nearly the same number. Attention weighs all tokens alike (its queries are zero). A neuron of an MLP,
-``silu(gate) * up``, is a switch times a linear reading. A random rotation then hides the coordinates: as the weights of all
-norms are one, the rotation changes nothing that the model computes.
+that every norm divides by nearly the same number. Attention gives the same weight to all tokens, because its queries are zero.
+An MLP neuron, ``silu(gate) * up``, multiplies a switch and a linear reading. Finally, a random rotation hides the coordinates.
+The weights of all norms are one, so the rotation does not change the outputs of the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,18 @@ from jaxtyping import Float
 from numpy import ndarray
 
 _CONSTANT = 200.0
-"""The constant coordinate's value. All other written vectors have a norm below 10, so that norms vary by about a thousandth."""
+"""The value of the constant coordinate. All other written vectors have a norm below 10, so the norm of the residual varies by
+only about a thousandth."""
 _SWITCH = 15.0
-"""The factor of a gate that is on. A gate that is off lets through a millionth."""
+"""The input of a gate that is switched on. The output of a gate that is switched off is less than a millionth of this
+value."""
 
 Reading = Mapping[str, float]
-"""The weight of each coordinate, by name."""
+"""A linear reading: the weight of each coordinate, by the coordinate's name."""
 
 
 class Space:
-    """The names of the residual stream's coordinates."""
+    """The named coordinates of the residual stream."""
 
     def __init__(self, names: Sequence[str], multiple: int = 4) -> None:
         """Numbers the coordinates. The width is rounded up to a multiple of ``multiple``."""
@@ -31,7 +33,7 @@ class Space:
         self.d = -(-len(self.index) // multiple) * multiple
 
     def vector(self, reading: Reading) -> Float[ndarray, " d"]:
-        """A reading, or the content of a write, as a vector."""
+        """Returns a reading, or the content of a write, as a vector ``[d]``."""
         out = np.zeros(self.d)
         for name, weight in reading.items():
             out[self.index[name]] = weight
@@ -39,13 +41,13 @@ class Space:
 
     @property
     def unit(self) -> float:
-        """The number that a norm divides by."""
+        """The approximate number by which every norm layer divides."""
         return _CONSTANT / float(np.sqrt(self.d))
 
 
 @dataclass
 class Block:
-    """One block, written in coordinates."""
+    """One block of the model, written in named coordinates."""
 
     space: Space
     mixed: Float[ndarray, "d d"] = field(init=False)
@@ -58,12 +60,13 @@ class Block:
         self.mixed = np.zeros((self.space.d, self.space.d))
 
     def gather(self, source: str, target: str, weight: float) -> None:
-        """Makes attention add ``weight`` times the mean of ``source`` over the tokens so far to ``target``."""
+        """Makes attention add ``weight`` times the mean of ``source`` to ``target``. The mean is over all tokens up to the
+        current token."""
         self.mixed[self.space.index[target], self.space.index[source]] += weight * self.space.unit
 
     def neuron(self, gate: str | None, up: Reading, down: Reading) -> None:
-        """Adds a neuron that writes the reading ``up`` times ``down`` in tokens in which coordinate ``gate`` is 1, and nothing
-        in tokens in which it is 0. ``None`` means every token."""
+        """Adds a neuron that writes the reading ``up`` times ``down`` at tokens where the coordinate ``gate`` is 1. At tokens
+        where ``gate`` is 0, the neuron writes nothing. If ``gate`` is ``None``, the neuron writes at every token."""
         unit, constant = self.space.unit, self.space.vector({"constant": 1.0}) / _CONSTANT
         switch = constant if gate is None else 2 * self.space.vector({gate: 1.0}) - constant
         reading = self.space.vector({name: weight for name, weight in up.items() if name != "constant"})
@@ -73,7 +76,7 @@ class Block:
         self.downs.append(self.space.vector(down) / _SWITCH)
 
     def random_neuron(self, gate: ndarray, up: ndarray, down: ndarray) -> None:
-        """Adds a neuron without a meaning."""
+        """Adds a neuron with the given weights, for random neurons without a meaning."""
         self.gates.append(self.space.unit * gate)
         self.ups.append(self.space.unit * up)
         self.downs.append(down)
@@ -86,7 +89,8 @@ def llama_weights(
     unembedding: Float[ndarray, "word d"],
     rotation: Float[ndarray, "d d"],
 ) -> dict[str, Float[ndarray, "..."]]:
-    """Weights by their names in Hugging Face's Llama. Everything is rotated: residual ``x = rotation @ coordinates``."""
+    """Returns the weights by their names in Hugging Face's Llama. All weights are rotated, so the residual is ``x = rotation
+    @ coordinates``."""
     width = max(len(block.gates) for block in blocks)
     constant = space.vector({"constant": _CONSTANT})
     weights = {

@@ -1,4 +1,5 @@
-"""What probing, the search and the plane claim about a planted model, and whether the claims are true."""
+"""Judges: functions that apply probing, the search or the plane to a planted model, and check whether the claims are
+true."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,10 @@ from steerlens.steering import EN, LOC, UNSTEERED, Intervention, SteeringVector,
 from steerlens.testbed.planted import Planted, Truth
 
 ALPHA = 0.05
-"""The significance level of judges, over all claims that they could make."""
+"""The significance level of a judge, over all claims that the judge could make."""
 ALIGNED = 0.7
-"""The smallest cosine with the planted direction for which a vector counts as that direction: 45 degrees."""
+"""The smallest cosine with the planted direction at which a vector counts as found. The cosine corresponds to about 45
+degrees."""
 _SCORES = {contrast.name: contrast.score for contrast in (EN, LOC)}
 _SEARCH = SearchSettings(tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None)
 
@@ -25,28 +27,29 @@ class Judgement:
     """A judge's claims about one model."""
 
     claims: tuple[str, ...]
-    """The claims, in the judge's own words; empty if the judge claims that there is nothing."""
+    """The claims in words. The tuple is empty if the judge claims that there is no effect."""
     found: bool | None
-    """Whether the judge found what was planted; ``None`` if nothing was planted."""
+    """Whether the judge found the planted directions; ``None`` if nothing was planted."""
     seen: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """The values of each measure at each layer, from the first layer."""
 
 
 Judge = Callable[[Planted], Judgement]
-"""A function that gets a model whose truth is known, and returns what it claims about the model. A judge may read the truth
-only to say whether it was found."""
+"""A function that gets a planted model and returns claims about the model. A judge may read the truth only to check whether
+the claims are true."""
 
 
 def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale: str | None = None) -> Judgement:
-    """Claims the layers at which the kinds can be told apart, by ``probing.permutation_test``, corrected over layers.
+    """Claims the layers at which a probe distinguishes factual from cultural prompts. The test is
+    ``probing.permutation_test``, corrected over layers.
 
     The truth counts as found if both planted layers are claimed and have the two highest AUROCs.
 
     Args:
         bed: the planted model.
         draws: the number of permutations.
-        alpha: the level of the corrected p values.
-        locale: the locale that is judged; ``None`` takes the bed's first locale other than English.
+        alpha: the significance level for the corrected p-values.
+        locale: the locale that is judged; ``None`` takes the planted model's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     stack = bed.model.residuals(bed.items.of(locale=code).prompts(explicit=False))
@@ -61,17 +64,18 @@ def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale:
 def by_search(
     bed: Planted, *, settings: SearchSettings = _SEARCH, aligned: float = ALIGNED, locale: str | None = None
 ) -> Judgement:
-    """Claims the scores that the search's preferred plan raises on the test part: a paired 95% interval above zero.
+    """Claims the scores that the search's best plan raises on the test part. A score counts as raised if its paired 95%
+    interval is above zero.
 
-    The truth counts as found if the judge claims both scores, the plan consists of EN at its layer and LOC at its layer, and
-    both vectors point along the planted directions. There is only one plan, and it was chosen on other concepts, so no
-    correction is needed.
+    The truth counts as found if both scores are claimed, the plan consists of EN and LOC at their planted layers, and both
+    vectors point along the planted directions. No correction is needed, because there is only one plan, which was chosen on
+    other concepts.
 
     Args:
         bed: the planted model.
-        settings: the settings of the search; the seed is the bed's.
+        settings: the settings of the search. The seed is replaced by the seed of the planted model.
         aligned: the smallest cosine between a vector and the planted direction.
-        locale: the locale that is judged; ``None`` takes the bed's first locale other than English.
+        locale: the locale that is judged; ``None`` takes the planted model's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     result = search(bed.model, bed.items.split(seed=bed.seed), [code], settings=replace(settings, seed=bed.seed))
@@ -88,18 +92,19 @@ def by_search(
 def by_plane(
     bed: Planted, *, strength: float = 2.0, alpha: float = ALPHA, aligned: float = ALIGNED, locale: str | None = None
 ) -> Judgement:
-    """Claims the scores that EN or LOC at some layer raises on concepts that no vector was made from, by a sign-flip test.
+    """Claims the scores that EN or LOC raises at some layer, by a sign-flip test on concepts from which no vector was made.
 
-    p is compared with ``alpha`` divided by the number of possible claims (Bonferroni): both vectors, all layers, both scores.
-    The truth counts as found if the largest gain in transfer belongs to EN at its layer and is claimed, the largest gain in
-    localization belongs to LOC at its layer and is claimed, and both vectors point along the planted directions.
+    The p-value is compared with ``alpha`` divided by the number of possible claims (Bonferroni). The possible claims are all
+    combinations of the two vectors, all layers and the two scores. The truth counts as found if three conditions are met. The
+    largest gain in transfer must belong to EN at its planted layer and be claimed. The largest gain in localization must
+    belong to LOC at its planted layer and be claimed. Both vectors must point along the planted directions.
 
     Args:
         bed: the planted model.
         strength: the strength at which vectors are added.
-        alpha: the level over all claims.
+        alpha: the significance level over all claims.
         aligned: the smallest cosine between a vector and the planted direction.
-        locale: the locale that is judged; ``None`` takes the bed's first locale other than English.
+        locale: the locale that is judged; ``None`` takes the planted model's first locale other than English.
     """
     code, truth = _locale(bed, locale)
     split = bed.items.split(seed=bed.seed)
@@ -124,7 +129,7 @@ def by_plane(
 
 
 JUDGES: Mapping[str, Judge] = {"probing": by_probing, "search": by_search, "plane": by_plane}
-"""The package's own judges by name."""
+"""The judges of this package, by name."""
 
 
 def _locale(bed: Planted, given: str | None) -> tuple[str, Mapping[str, Truth]]:
@@ -135,5 +140,5 @@ def _locale(bed: Planted, given: str | None) -> tuple[str, Mapping[str, Truth]]:
 
 def _cosine(vector: Intervention, truth: Truth) -> float:
     """Returns the cosine between a vector at the planted layer and the planted direction."""
-    direction = cast(SteeringVector, vector).direction(truth.layer)  # EN and LOC are added as they are
+    direction = cast(SteeringVector, vector).direction(truth.layer)  # EN and LOC are plain steering vectors
     return float(torch.cosine_similarity(direction, truth.direction, dim=0))

@@ -1,14 +1,15 @@
-"""A model that reads a factual direction at one layer and a cultural direction at a deeper layer, and a model that reads
-neither.
+"""Makes planted models. A planted model uses a factual direction at one layer and a cultural direction at a deeper layer. A
+twin model uses neither direction.
 
-At block a, the last token sees the prompt's language. On a factual concept it writes the direction ``factual``: fully in
-English, weakly in the other locales. This replaces what came in along that direction. Only block a + 1 reads the direction; it
-writes the right answer in proportion and erases the direction. At block b, the last token sees the locale and whether its
-country is named. On a cultural concept it writes that locale's direction ``cultural``: fully if the country is named, weakly if
-not. Block b + 1 reads the direction and writes the local answer. In the unsteered model, a rival answer (for a cultural
-concept: the English one) wins if the direction was written weakly. So EN steering raises transfer after block a and nowhere
-else, and LOC steering raises localization after block b. On a cultural concept, ``factual`` feeds the English answer, so that
-EN steering alone erases local answers. Random neurons in every block add noise to all of this.
+Block a reads the prompt's language at the last token. On a factual concept, block a writes the direction ``factual``, fully
+in English and weakly in other locales. The written value replaces the earlier component along this direction. Block a + 1 is
+the only block that reads ``factual``. Block a + 1 raises the right answer in proportion to the component and then erases the
+direction. Block b reads the locale and whether the country is named. On a cultural concept, block b writes the locale's
+direction ``cultural``, fully if the country is named and weakly otherwise. Block b + 1 reads ``cultural`` and raises the local
+answer. In the unsteered model, a rival answer wins if the direction was written weakly. The rival of a local answer is the
+English answer. EN steering therefore raises transfer only after block a, and LOC steering raises localization only after block
+b. On a cultural concept, ``factual`` raises the English answer, so EN steering alone erases local answers. Random neurons in
+every block add noise.
 """
 
 import tempfile
@@ -31,44 +32,47 @@ from steerlens.testbed.world import N_ANSWERS, SPECIAL, World, world
 _TOKENS = 5
 """The number of tokens of every prompt: BOS, cue, concept, filler or country, cue."""
 _SIZE = 5.0
-"""The norm of a planted direction that is written fully. Noise has 0.5 per coordinate."""
+"""The norm of a planted direction that is written fully. For comparison, the noise has a standard deviation of 0.5 per
+coordinate."""
 _WEAK = (0.05, 0.65)
-"""The range of the share of the direction that is written in a locale other than English, or for a question without its
-country. The share is drawn for each concept."""
+"""The range of the shares at which a direction is written weakly, in a locale other than English or for a question without a
+country. A share is drawn at random for each concept."""
 _RIVAL = 0.5
-"""The share above which the answer beats its rival, before noise is added."""
+"""The share of a written direction above which the answer wins against its rival, before noise is added."""
 _ERASURE = 0.25
-"""The amount by which ``factual`` feeds the English answer of a cultural concept. The right answer of a factual concept gets
-1."""
+"""The amount by which a fully written ``factual`` raises the English answer of a cultural concept. The right answer of a
+factual concept is raised by 1."""
 _FAINT = 0.05
-"""The size of what attention gathers. It is small, so that no vector consists mainly of it."""
+"""The size of the values that attention gathers. The size is small, so that no steering vector consists mainly of these
+values."""
 _NOISE, _NOISES = 0.5, 24
 _STIRRING = 8
 """The number of random neurons in each block."""
 _SHARPNESS = 6.0
-"""The number of nats by which an answer at 1 is above an answer at 0."""
+"""The difference in logits, in nats, between an answer coordinate of 1 and an answer coordinate of 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The direction that was planted for one vector, and its layer."""
+    """The planted direction of one steering vector, and its layer."""
 
     layer: int
-    """The only layer after which steering works, and at which the direction can be read."""
+    """The planted layer. Steering works only after this layer, and the direction can be read only at this layer."""
     direction: Float[Tensor, " d_model"]
-    """The direction, a unit vector ``[d_model]``."""
+    """The planted direction, a unit vector ``[d_model]``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """A model with the items that it was made for, and the truth about it."""
+    """A model with hand-written weights, the items for which it was made, and the planted truth."""
 
     model: LensModel
     """The model with hand-written weights."""
     items: Items
     """The items that the model answers."""
     truth: Mapping[str, Mapping[str, Truth]]
-    """The planted truth, as ``truth["es-ES"]["EN"]`` and ``["LOC"]``; empty if nothing was planted."""
+    """The planted truth by locale and vector, such as ``truth["es-ES"]["EN"]``. The mapping is empty if nothing was
+    planted."""
     seed: int
     """The seed of all random draws."""
 
@@ -88,21 +92,23 @@ def planted(
     layers: Mapping[str, tuple[int, int]] | tuple[int, int] | None = None,
     folder: str | Path | None = None,
 ) -> Planted:
-    """Makes a tiny Llama with hand-written weights, and its items, in about 0.2 seconds.
+    """Makes a tiny Llama model with hand-written weights, and its items, in about 0.2 seconds.
 
     Args:
-        seed: the seed of everything: layers, directions, words, answers, noise.
-        nothing: leaves the two circuits out. Answers are then chance with noise, and a method that claims something is wrong.
-        locales: the locales other than English; only languages with spaces between words.
+        seed: the seed of all random choices: layers, directions, words, answers and noise.
+        nothing: whether the two circuits are left out. Without the circuits, answers are random, and every claim of a method
+            is false.
+        locales: the locales other than English. Only languages with spaces between words can be used.
         concepts: the number of concepts of each kind.
-        n_layers: the number of blocks, six or more.
-        layers: the layers of EN and LOC, for all locales or by locale. EN's layer must be the same for all. ``None`` draws the
-            layers by the seed.
-        folder: the folder for the model's files, so that training and other processes can load it again; ``None`` keeps no
-            files.
+        n_layers: the number of blocks, at least six.
+        layers: the layers of EN and LOC, for all locales or by locale. The layer of EN must be the same in all locales.
+            ``None`` draws the layers at random with the seed.
+        folder: the folder for the model's files, from which training and other processes can load the model; ``None`` keeps
+            no files.
 
     Raises:
-        SettingsError: there are fewer than six layers or concepts, the layers do not fit, or a locale writes no spaces.
+        SettingsError: there are fewer than six layers or concepts, the planted layers are not possible, or the language of a
+            locale has no spaces between words.
     """
     rng = np.random.default_rng(seed)
     known = world(locales, concepts, rng)
@@ -139,7 +145,8 @@ def _places(
     layers: Mapping[str, tuple[int, int]] | tuple[int, int] | None,
     rng: np.random.Generator,
 ) -> dict[str, tuple[int, int]]:
-    """The layers of EN and LOC in each locale: a before b, each with a block above it that reads the direction."""
+    """Returns the layers of EN and LOC in each locale. EN's layer is before LOC's layer, and the block after each layer reads
+    its direction."""
     drawn = (
         int(rng.integers(1, max(2, n_layers // 2))),
         int(rng.integers(n_layers // 2 + 1, max(n_layers - 1, n_layers // 2 + 2))),
@@ -178,16 +185,18 @@ def _answer(number: int) -> str:
 
 
 def _towards(number: int, weight: float = 1.0) -> dict[str, float]:
-    """Raises one answer and lowers the others, so that no direction is common to all concepts."""
+    """Returns the write that raises one answer and lowers all other answers. Lowering the other answers avoids a direction
+    that is common to all concepts."""
     return {_answer(n): weight * (1.0 if n == number else -1.0 / (N_ANSWERS - 1)) for n in range(N_ANSWERS)}
 
 
 def _begin(block: Block, known: World, rng: np.random.Generator, nothing: bool) -> None:
-    """Makes the last token gather the concept and its noise. Each concept favours some of its choices from the start."""
+    """Makes the last token gather the concept and its noise. The first block also gives each concept a preference for some of
+    its choices."""
     for name in [concept.id for concept in known.concepts] + [f"noise {n}" for n in range(_NOISES)]:
         block.gather(name, name, _TOKENS)
     for concept in known.concepts:
-        rival = concept.choices[1 if concept.kind == "factual" else 0]  # the English answer comes first
+        rival = concept.choices[1 if concept.kind == "factual" else 0]  # a cultural concept's English answer comes first
         favour = rng.normal(0.0, 0.3 if nothing else 0.05, len(concept.choices))
         if not nothing:
             favour[concept.choices.index(rival)] += _RIVAL
@@ -227,13 +236,14 @@ def _plant_cultural(blocks: Sequence[Block], known: World, code: str, layer: int
 
 
 def _erase(direction: str, *blocks: Block) -> None:
-    """Removes what comes in along a direction: before the direction is written, and after it is read."""
+    """Removes the existing component along a direction in the given blocks."""
     for block in blocks:
         block.neuron(None, {direction: 1.0}, {direction: -1.0})
 
 
 def _stir(block: Block, rng: np.random.Generator) -> None:
-    """Adds random neurons from the noise to coordinates that nothing reads and, weakly, to the answers."""
+    """Adds random neurons that read the noise. The neurons write to coordinates that no other neuron reads and, weakly, to
+    the answers."""
     index = block.space.index
     noise, stirred = ([index[f"{what} {n}"] for n in range(_NOISES)] for what in ("noise", "stirred"))
     answers = [index[_answer(n)] for n in range(N_ANSWERS)]
@@ -266,7 +276,7 @@ def _embeddings(known: World, vocabulary: Sequence[str], space: Space, rng: np.r
 def _booted(
     weights: Mapping[str, Float[np.ndarray, "..."]], vocabulary: Sequence[str], name: str, kept: str | Path | None
 ) -> LensModel:
-    """The model, saved in Hugging Face's layout and loaded like a user's folder."""
+    """Saves the model in the format of Hugging Face, and loads the saved model."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""How often judges find what is planted, and how often they claim something when nothing is planted."""
+"""Counts how often judges find the planted directions, and how often they make claims when nothing is planted."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,24 +20,26 @@ PLANTED, NOTHING = "planted", "nothing planted"
 
 @dataclass(frozen=True, eq=False)
 class Rates(ResultTable):
-    """What judges claim about planted models and about their twins without anything planted: one row for each model and judge.
+    """The claims of judges about planted models and about twin models in which nothing is planted, with one row for each
+    model and judge.
 
     Columns: seed, model (``planted`` or ``nothing planted``), en_layer and loc_layer (the planted layers; empty if nothing is
     planted), judge, claims (joined by semicolons), found (empty if nothing is planted).
     """
 
     seen: "pd.DataFrame | None" = field(default=None, repr=False)
-    """The judges' measurements by layer, which are not saved. Columns: seed, model, en_layer, loc_layer, judge, measure, layer,
-    value."""
+    """The measurements of the judges by layer, which are not saved. The columns are seed, model, en_layer, loc_layer, judge,
+    measure, layer, value."""
 
     columns: ClassVar[tuple[str, ...]] = ("seed", "model", "en_layer", "loc_layer", "judge", "claims", "found")
 
     def summary(self) -> "pd.DataFrame":
-        """Returns how often each judge was right.
+        """Returns the number of models about which each judge was right.
 
         Returns:
-            Columns: judge; found (the number of planted models in which it found what is planted) and planted (the number of
-                planted models); silent (the number of twins about which it claimed nothing) and nothing (the number of twins).
+            A table with the columns judge, found (the number of planted models in which the judge found the planted
+            directions), planted (the number of planted models), silent (the number of twins about which the judge made no
+            claim), nothing (the number of twins).
         """
         import pandas as pd
 
@@ -52,14 +54,16 @@ def rates(
     concepts: int = 80,
     executor: Executor | None = None,
 ) -> Rates:
-    """Runs judges on the planted model of each seed, and on its twin in which nothing is planted.
+    """Runs judges on the planted model of each seed, and on a twin model in which nothing is planted.
 
     Args:
-        seeds: the seeds; each makes a model and its twin. The package's own judges take about five seconds on a core for both.
-        judges: the judges by name; one of your own is a function from ``Planted`` to ``Judgement``.
-        locale: the locale of the models other than English.
+        seeds: the seeds of the models. Each seed makes a model and its twin. The judges of this package take about five
+            seconds for one seed on one processor core.
+        judges: the judges by name. Your own judge is a function that gets a ``Planted`` and returns a ``Judgement``.
+        locale: the locale of the models in addition to English.
         concepts: the number of concepts of each kind.
-        executor: the executor that runs the seeds, as for ``evaluation.sweep``; workers in other processes import the judges.
+        executor: the executor that runs the seeds (see ``evaluation.sweep``). Workers in other processes must be able to
+            import the judges.
     """
     import pandas as pd
 
@@ -80,7 +84,7 @@ def rates(
 
 
 def _of_seed(judges: Mapping[str, Judge], locale: str, concepts: int, seed: int) -> tuple[list[dict], list[dict]]:
-    """Returns the rows of both models of a seed, and the measurements by layer."""
+    """Returns the rows of the two models of a seed, and the measurements by layer."""
     found: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     for nothing in (False, True):

@@ -9,7 +9,7 @@ from steerlens.data import ENGLISH, Item, Items, Kind, locale
 from steerlens.errors import SettingsError
 
 N_ANSWERS = 12
-"""The number of words that serve as answers. They are the same in every language."""
+"""The number of words that serve as answers. The answer words are the same in every language."""
 N_CHOICES = 4
 SPECIAL = ("<bos>", "<pad>", "<unk>")
 _SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
@@ -17,36 +17,38 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstz" for v in "aeiou"]
 
 @dataclass(frozen=True)
 class WorldConcept:
-    """One concept that is asked about. Each locale has its own word for it, and the words do not show its kind."""
+    """A concept of the toy world. Each locale has its own word for the concept, and the words do not show whether the concept
+    is factual or cultural."""
 
     id: str
     kind: Kind
     words: Mapping[str, str]
-    """The word in each locale."""
+    """The word for the concept in each locale."""
     choices: tuple[int, ...]
-    """The numbers of the answer words. For a factual concept: its choices, the right one first. For a cultural concept: each
-    locale's own answer."""
+    """The numbers of the answer words. A factual concept has its choices, with the right answer first. A cultural concept has
+    each locale's own answer."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Locales (English first), concepts and words, drawn by a seed."""
+    """A toy world: locales (English first), concepts and words, drawn at random from a seed."""
 
     locales: tuple[str, ...]
     concepts: tuple[WorldConcept, ...]
     answers: tuple[str, ...]
     fillers: Mapping[str, str]
-    """The word that fills the country's place in a question that does not name it, by locale."""
+    """The filler word of each locale, which takes the place of the country's name in questions without a country."""
     countries: Mapping[str, str]
 
     def vocabulary(self) -> list[str]:
-        """All words; special tokens and cues come first."""
+        """Returns all words. Special tokens and cue words come first."""
         cues = [word for code in self.locales for word in (locale(code).question, locale(code).answer)]
         words = [word for concept in self.concepts for word in concept.words.values()]
         return list(dict.fromkeys([*SPECIAL, *cues, *self.fillers.values(), *self.countries.values(), *self.answers, *words]))
 
     def items(self) -> Items:
-        """All concepts asked in every locale; cultural concepts are asked without and with the country."""
+        """Returns an item for every concept and locale. Items of cultural concepts have a question without the country and a
+        question with the country."""
         return Items(tuple(self._item(concept, code) for concept in self.concepts for code in self.locales), "planted")
 
     def _item(self, concept: WorldConcept, code: str) -> Item:
@@ -61,7 +63,7 @@ class World:
 
 
 def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
-    """A world with ``n`` concepts of each kind.
+    """Returns a toy world with ``n`` concepts of each kind.
 
     Raises:
         SettingsError: the toy words cannot be written in a locale, or there are fewer than six concepts of a kind.
@@ -92,7 +94,7 @@ def world(locales: Sequence[str], n: int, rng: np.random.Generator) -> World:
 
 
 def _words(n: int, rng: np.random.Generator) -> list[str]:
-    """Distinct words of three syllables."""
+    """Returns ``n`` different words of three syllables."""
     found: dict[str, None] = {}
     while len(found) < n:
         found["".join(rng.choice(_SYLLABLES, size=3))] = None

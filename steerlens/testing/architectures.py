@@ -2,8 +2,9 @@
 
 ``--out table.md`` writes a table, ``--write docs/architectures.md`` puts it into the documentation.
 
-Each is made with random weights in a temporary folder, loaded with ``steerlens.load`` and compared with a second copy that
-Hugging Face runs by itself, with plain hooks on its layers. Nothing is downloaded and nothing is installed.
+For each architecture, a model with random weights is made in a temporary folder and loaded with ``steerlens.load``. The model is
+compared with a second copy, which Hugging Face runs alone with plain hooks on its layers. Nothing is downloaded and nothing is
+installed.
 """
 
 import argparse
@@ -43,11 +44,11 @@ CHECKS: dict[Check, tuple[str, ...]] = {
     behaviour.texts: ("generate", "stream", "settings"),
     behaviour.strength_zero: ("strength 0",),
 }
-"""The columns that each check fills."""
+"""The columns of the table that each check fills."""
 
 
 def examine(family: Family) -> Examined:
-    """Runs all checks of one architecture. Errors are recorded in the row; nothing is raised."""
+    """Runs all checks of one architecture. Errors are recorded in the row and not raised."""
     started, row = time.process_time(), Examined(family.name)
     torch.manual_seed(0)
     with ExitStack() as stack:
@@ -60,7 +61,7 @@ def examine(family: Family) -> Examined:
             write_model(family, Path(folder))
             row.findings["load"] = Finding("ok")
             model = sl.LensModel(sl.load(folder, "cpu", "float32").backend, family.name)
-        except Exception as error:  # whatever an architecture raises is what is to be told
+        except Exception as error:  # any error of an architecture is a result
             row.findings["load"] = raised(error, (folder, family.name))
         else:
             _describe(row, model)
@@ -75,7 +76,7 @@ def examine_all(families: Sequence[Family], told: Callable[[Examined], None] | N
     """Returns the row of every architecture, computed on one thread.
 
     Args:
-        told: called with each row as soon as it is ready.
+        told: a function that is called with each row as soon as the row is ready.
     """
     threads, rows = torch.get_num_threads(), []
     torch.set_num_threads(1)
@@ -90,7 +91,7 @@ def examine_all(families: Sequence[Family], told: Callable[[Examined], None] | N
 
 
 def chosen(names: Sequence[str]) -> list[Family]:
-    """The families whose names begin with one of the given texts, ignoring case; all families if none are given.
+    """Returns the families whose names begin with one of the given texts, ignoring case. Without texts, returns all families.
 
     Raises:
         UnknownNameError: no name begins with a given text.
@@ -102,7 +103,8 @@ def chosen(names: Sequence[str]) -> list[Family]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Returns 0 if no architecture that loaded is wrong. A refusal with an explanation is not wrong."""
+    """Runs the command. Returns 0 if no loaded architecture gives wrong results. A refusal with an explanation does not count as
+    wrong."""
     parser = argparse.ArgumentParser(prog="steerlens.testing.architectures", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
     parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
@@ -150,8 +152,8 @@ def _describe(row: Examined, model: sl.LensModel) -> None:
 
 @contextmanager
 def _nothing_installed() -> Iterator[list[str]]:
-    """Refuses and records commands inside the block that would install something, as a library may run one while it loads a
-    model."""
+    """Refuses and records commands inside the block that would install something. A library may run a command of this kind while
+    it loads a model."""
     asked: list[str] = []
     begin = subprocess.Popen.__init__
 

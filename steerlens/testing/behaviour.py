@@ -1,4 +1,4 @@
-"""Checks of a model's behaviour: the texts that it writes, the hooks that remain, and strength 0."""
+"""Checks a model's behaviour: the texts that the model writes, the hooks that remain, and strength 0."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -45,10 +45,10 @@ def texts(bench: Bench) -> dict[str, Finding]:
 
 
 def hooks_left(bench: Bench, before: int) -> dict[str, Finding]:
-    """Checks that no hook remains after everything that ran so far, nor after passes that end in an error.
+    """Checks that no hook remains after the earlier checks, or after passes that end in an error.
 
     Args:
-        before: the number of hooks after the model was loaded, from ``hooks_at_rest``.
+        before: the number of hooks after the model was loaded, as returned by ``hooks_at_rest``.
     """
     tally, model = Tally(), bench.model
     tally.same("normal ends", hooks(model), before)
@@ -92,20 +92,20 @@ def strength_zero(bench: Bench) -> dict[str, Finding]:
 
 
 def hooks_at_rest(model: sl.LensModel) -> int:
-    """The number of hooks on all modules after one plain pass. In the first pass, both libraries install some hooks of their
-    own, which stay."""
-    with torch.no_grad(), suppress(Exception):  # where no pass runs, the other checks tell it
+    """Returns the number of hooks on all modules after one plain pass. In the first pass, TransformerLens and Transformers
+    install some hooks, which stay."""
+    with torch.no_grad(), suppress(Exception):  # if no pass runs, other checks report it
         model.backend.logits(model.batch([model.row(model.tokens(TEXTS[0]).ids)]))
     return hooks(model)
 
 
 def hooks(model: sl.LensModel) -> int:
-    """The number of hooks on a model."""
+    """Returns the number of hooks on a model."""
     return len(model.backend.hooks_on())
 
 
 def _steerings(bench: Bench) -> Iterator[tuple[str, SteeredTokens, Recipe | None]]:
-    """Yields no steering, and two steered layers with each choice of tokens."""
+    """Yields the unsteered case, and two steered layers with each choice of tokens."""
     yield "unsteered", "all", None
     yield from ((tokens, tokens, bench.recipe({0: 1.0, 2: 1.0}, tokens)) for tokens in STEERED_TOKENS)
 
@@ -124,10 +124,10 @@ def _decoded(bench: Bench, ids: list[int]) -> str:
 
 
 def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
-    """Whether Hugging Face itself supports a setting for this architecture, and writes the plain greedy text of every prompt
-    with it.
+    """Returns whether Hugging Face supports a setting for this architecture, and writes the plain greedy text of every prompt
+    with this setting.
 
-    Jamba, with a prompt processed in pieces, writes that text for one prompt by chance, with other scores.
+    If a prompt is processed in pieces, Jamba writes the plain text for one prompt by chance, although its scores differ.
     """
     for text, expected in zip(TEXTS, plain, strict=True):
         given = torch.tensor([list(bench.model.tokens(text).ids)])
@@ -140,7 +140,7 @@ def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
                 pad_token_id=bench.model.tokenizer.pad_id,
                 **values,
             )
-        except Exception:  # an architecture that keeps a state refuses some of them, each in its own way
+        except Exception:  # an architecture that keeps a state raises errors of many types for some settings
             return False
         if _decoded(bench, output[0, given.shape[1] :].tolist()) != expected:
             return False
@@ -161,9 +161,9 @@ def _failing(model: sl.LensModel) -> Iterator[None]:
 def _leave_early(bench: Bench, recipe: Recipe) -> None:
     """Begins a sweep and a stream, and closes both before they end."""
     unfinished: list[Any] = [stream(bench.model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(bench.model))]
-    with suppress(Exception):  # a scorer that is refused
+    with suppress(Exception):  # the scorer may be refused
         unfinished.append(bench.scorer(solved=False).sweep([recipe.plan]))
     for iterator in unfinished:
-        with suppress(Exception):  # told by the checks of sweeps and streams
+        with suppress(Exception):  # the checks of sweeps and streams report the error
             next(iterator)
         iterator.close()

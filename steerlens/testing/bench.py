@@ -24,14 +24,15 @@ TEXTS = (
     "Un río",
     "¿Qué gran río atraviesa la selva de Brasil?",
 )
-"""Texts of different lengths. The first repeats itself, so that generation by looking up earlier words finds some."""
+"""Texts of different lengths. The first text repeats words, so that generation with ``prompt_lookup_num_tokens`` finds earlier
+words."""
 _SHARE = 0.5
-"""The length of a vector, as a multiple of the mean residual norm of its layer."""
+"""The norm of a vector, as a multiple of the mean residual norm of its layer."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A plan, and the same steering as vectors by layer for the reference."""
+    """A plan, and the same steering as vectors by layer, for the reference model."""
 
     plan: SteeringPlan
     directions: dict[int, Tensor]
@@ -39,16 +40,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Case:
-    """One choice after its prompt, as tokens."""
+    """The tokens of one choice after its prompt."""
 
     ids: tuple[int, ...]
     prompt: int
-    """The number of tokens that belong to the prompt."""
+    """The number of tokens in ``ids`` that belong to the prompt."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """One architecture with everything that its checks need."""
+    """One architecture with all objects that its checks need."""
 
     model: sl.LensModel
     hand: ByHand
@@ -59,7 +60,7 @@ class Bench:
 
     @classmethod
     def of(cls, family: Family, folder: Path, model: sl.LensModel) -> "Bench":
-        """The bench of a tiny model that is in a folder and was loaded from it."""
+        """Returns the bench of a tiny model that was loaded from a folder."""
         hand = ByHand(family, folder)
         norms = hand.residuals(model.tokens(TEXTS[0]).ids).norm(dim=-1).mean(dim=-1)
         drawn = torch.randn(len(hand.layers), model.d_model, generator=torch.Generator().manual_seed(2))
@@ -67,31 +68,32 @@ class Bench:
         return cls(model, hand, _items(_CONCEPTS), _items(_SOLVED), vectors)
 
     def scorer(self, *, solved: bool) -> Scorer:
-        """The items as a scorer, without or with solved examples in front."""
+        """Returns a scorer of the items. With ``solved``, solved examples are put in front of each prompt."""
         return Scorer(self.model, self.items, Scoring("none", examples=self.examples if solved else ()))
 
     def recipes(self, tokens: SteeredTokens) -> list[Recipe]:
-        """Returns ten plans: each layer with two strengths, two layers at once, and unsteered."""
+        """Returns ten plans: each layer with two strengths, two layers at once, and no steering."""
         last = len(self.vectors) - 1
         each = [self.recipe({layer: strength}, tokens) for strength in (1.0, -0.7) for layer in range(last + 1)]
         nothing = Recipe(no_steering(self.model.fingerprint), {})
         return [*each, self.recipe({0: 0.6, last - 1: -0.8}, tokens), nothing]
 
     def recipe(self, strengths: dict[int, float], tokens: SteeredTokens) -> Recipe:
-        """The plan that adds the layers' vectors with the given strengths."""
+        """Returns the plan that adds the vectors of some layers with the given strengths."""
         steps = tuple(Step(Add(self.vectors[layer]), layer, strength, tokens) for layer, strength in strengths.items())
         directions = {layer: strength * self.vectors[layer] for layer, strength in strengths.items()}
         return Recipe(SteeringPlan(steps, self.model.fingerprint), directions)
 
     def cases(self, *, solved: bool) -> list[list[Case]]:
-        """The tokens of every choice of every item. The prompt ends at the first choice whose tokens differ from its own."""
+        """Returns the tokens of every choice of every item. The prompt ends where the tokens of any choice first differ from the
+        tokens of the prompt alone."""
         return [list(self._cases(item, self.examples if solved else ())) for item in self.items]
 
     def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: SteeredTokens) -> Tensor:
-        """Sums of log probabilities of an item's choices from the reference, ``[copy, choice]``.
+        """Returns the summed log probabilities of an item's choices from the reference model, ``[copy, choice]``.
 
         Args:
-            directions: the vectors added after each layer in each copy of the text, ``[copy, d_model]``.
+            directions: the vectors that are added after each layer in each copy of the text, ``[copy, d_model]``.
         """
         found = []
         for case in cases:
@@ -102,7 +104,7 @@ class Bench:
         return torch.stack(found, dim=1)
 
     def scores_of(self, recipes: Sequence[Recipe], cases: Sequence[Case], tokens: SteeredTokens) -> Tensor:
-        """The same under each of some plans, ``[plan, choice]``."""
+        """Returns the summed log probabilities of an item's choices under each of some plans, ``[plan, choice]``."""
         nothing = torch.zeros(self.model.d_model)
         layers = range(len(self.vectors))
         directions = {layer: torch.stack([recipe.directions.get(layer, nothing) for recipe in recipes]) for layer in layers}
@@ -119,12 +121,12 @@ class Bench:
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
-    """The length of the beginning that two sequences share."""
+    """Returns the length of the beginning that two sequences share."""
     return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 @cache
 def _items(concepts: tuple[str, ...]) -> tuple[Item, ...]:
-    """Items of the atlas in one language, with their first choices only, one name each."""
+    """Returns items of the atlas in one language. Only the first choices are kept, and each choice has one name."""
     known = {item.concept: item for item in atlas([_LOCALE]) if item.locale == _LOCALE}
     return tuple(replace(known[concept], choices=known[concept].choices[:_CHOICES], aliases=()) for concept in concepts)

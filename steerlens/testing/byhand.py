@@ -1,7 +1,8 @@
-"""A second copy of a tiny model, run by Hugging Face alone with plain hooks on its layers, one row at a time and without a
+"""Runs a second copy of a tiny model with Hugging Face alone, with plain hooks on its layers, one row at a time and without a
 cache.
 
-It shares no code with the engine. The engine's results are compared with its results.
+The second copy is the reference, and shares no code with the engine. The engine's results are compared with the results of the
+reference.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from steerlens.steering import SteeredTokens
 from steerlens.testing.family import Family
 
 Added = Mapping[int, Tensor]
-"""The vectors added to the residual stream after each of some layers, ``[copy, pos, d_model]``."""
+"""The vectors that are added to the residual stream after each of some layers, ``[copy, pos, d_model]``."""
 
 
 class ByHand:
@@ -35,12 +36,12 @@ class ByHand:
         self.ends: frozenset[int] = frozenset({int(self.tokenizer.eos_token_id)})
 
     def eager(self) -> "ByHand":
-        """The same model with the plainest of Hugging Face's attention functions."""
+        """Returns the same model with Hugging Face's attention function ``eager``, which is the simplest."""
         return ByHand(*self._made_from, attn_implementation="eager")
 
     def logits(self, ids: Sequence[int], added: Added | None = None) -> Tensor:
-        """Logits ``[copy, pos, d_vocab]`` of one text, with vectors added after some layers. Each copy may have other
-        vectors."""
+        """Returns the logits ``[copy, pos, d_vocab]`` of copies of one text, with vectors added after some layers. Each copy may
+        have other vectors."""
         copies = max((len(vectors) for vectors in (added or {}).values()), default=1)
         with self._adding(added or {}):
             output = self.model(input_ids=torch.tensor([list(ids)] * copies), use_cache=False)
@@ -48,7 +49,7 @@ class ByHand:
 
     @torch.no_grad()
     def residuals(self, ids: Sequence[int]) -> Tensor:
-        """The residual stream after every layer, ``[layer, pos, d_model]``."""
+        """Returns the residual stream after every layer, ``[layer, pos, d_model]``."""
         seen: dict[int, Tensor] = {}
 
         def keep(_: Any, __: Any, output: Any, index: int) -> None:
@@ -62,7 +63,8 @@ class ByHand:
 
     @torch.no_grad()
     def greedy(self, ids: Sequence[int], count: int, directions: Mapping[int, Tensor], tokens: SteeredTokens) -> list[int]:
-        """The most probable next tokens, each from a pass over the whole text so far, until one ends the text."""
+        """Returns the most probable next tokens until a token ends the text. Each token comes from a pass over the full text so
+        far."""
         text, length = list(ids), len(ids)
         while len(text) < length + count:
             mask = self.steered(text, length, tokens)[None, :, None]
@@ -73,7 +75,7 @@ class ByHand:
         return text[length:]
 
     def steered(self, ids: Sequence[int], prompt: int, tokens: SteeredTokens) -> Tensor:
-        """1 for tokens that are steered and 0 for the others, ``[pos]``.
+        """Returns a mask ``[pos]``: 1 for tokens that are steered and 0 for all other tokens.
 
         Args:
             ids: the prompt and the tokens after it.
@@ -85,7 +87,7 @@ class ByHand:
         return at[tokens].float()
 
     def front(self, ids: Sequence[int]) -> int:
-        """The number of special tokens in front of a text."""
+        """Returns the number of special tokens in front of a text."""
         return next((place for place, token in enumerate(ids) if token not in self.special), len(ids))
 
     @contextmanager
@@ -100,8 +102,8 @@ class ByHand:
 
 
 def _layers(model: Any) -> Any:
-    """The decoder's layers: the longest list of modules that does not belong to a vision or audio tower; of equally long ones,
-    the outermost."""
+    """Returns the decoder's layers: the longest list of modules that does not belong to a vision or audio tower. Among equally
+    long lists, the outermost list is taken."""
     lists = [
         (name, module)
         for name, module in model.named_modules()
@@ -111,14 +113,14 @@ def _layers(model: Any) -> Any:
 
 
 def _stream(output: Any) -> Tensor:
-    """The residual stream ``[batch, pos, d_model]`` in the output of a layer. If there are several (Gemma 3n), it is the active
-    one."""
+    """Returns the residual stream ``[batch, pos, d_model]`` in the output of a layer. If a layer has several streams (Gemma 3n),
+    returns the active stream."""
     stream: Tensor = output[0] if isinstance(output, tuple | list) else output
     return stream[0] if stream.ndim == 4 else stream
 
 
 def _with_stream(output: Any, stream: Tensor) -> Any:
-    """The output of a layer with another residual stream."""
+    """Returns the output of a layer with another residual stream."""
     if isinstance(output, tuple | list):
         return type(output)([_with_stream(output[0], stream), *output[1:]])
     return torch.cat([stream[None], output[1:]]) if output.ndim == 4 else stream

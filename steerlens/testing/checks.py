@@ -1,4 +1,4 @@
-"""Checks that compare numbers with the reference: tokens, residuals, scores, sweeps and gradients."""
+"""Compares numbers with the reference model: tokens, residuals, scores, sweeps and gradients."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -20,7 +20,7 @@ _PLACES: tuple[str | int, ...] = ("last", "mean", 1)
 
 
 def front(bench: Bench) -> dict[str, Finding]:
-    """Checks that the tokens that the model sees are the tokenizer's own."""
+    """Checks that the model sees exactly the tokens that the tokenizer makes."""
     tally = Tally()
     for text in TEXTS:
         ours, theirs = list(bench.model.tokens(text).ids), list(bench.hand.tokenizer(text)["input_ids"])
@@ -31,8 +31,8 @@ def front(bench: Bench) -> dict[str, Finding]:
 
 
 def reference(bench: Bench) -> dict[str, Finding]:
-    """Checks that Hugging Face's eager attention, which TransformerLens uses, agrees with its default, which the reference
-    uses."""
+    """Checks that two attention functions of Hugging Face agree: ``eager``, which TransformerLens uses, and the default, which
+    the reference uses."""
     tally, ids = Tally(_RESIDUAL), bench.model.tokens(TEXTS[0]).ids
     with tally.trying("eager attention"):
         tally.compare("eager attention", bench.hand.eager().residuals(ids), bench.hand.residuals(ids), relative=True)
@@ -40,7 +40,8 @@ def reference(bench: Bench) -> dict[str, Finding]:
 
 
 def residuals(bench: Bench) -> dict[str, Finding]:
-    """Checks the residual stream at the last token, as a mean and at an index; alone and in batches padded on either side."""
+    """Checks the residual stream at the last token, at an index, and as a mean. Prompts are run alone and in batches that are
+    padded on either side."""
     tally, ids = Tally(_RESIDUAL), [bench.model.tokens(text).ids for text in TEXTS]
     by_hand = [bench.hand.residuals(row) for row in ids]
     for place in _PLACES:
@@ -67,10 +68,10 @@ def scores(bench: Bench) -> dict[str, Finding]:
 
 
 def sweeps(bench: Bench) -> dict[str, Finding]:
-    """Checks scores and hits under ten plans from one sweep, and under one plan per layer from another; also scores from a full
-    pass.
+    """Checks scores and correct answers under ten plans from one sweep, and under one plan per layer from a second sweep. Scores
+    from a full pass are checked too.
 
-    Plans that begin at one layer are run together, as copies. The second sweep has no such plans.
+    Plans that begin at the same layer are run together, as copies. In the second sweep, all plans begin at different layers.
     """
     swept, hits, full = Tally(_NATS), Tally(), Tally(_NATS)
     cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
@@ -117,7 +118,7 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _read(seen: Tensor, front: int, place: str | int) -> Tensor:
-    """The part that is read of one text's residuals ``[layer, pos, d_model]``."""
+    """Returns the part of one text's residuals ``[layer, pos, d_model]`` that is read."""
     if place == "mean":
         return seen[:, front:].mean(dim=1)
     return seen[:, -1 if place == "last" else int(place)]

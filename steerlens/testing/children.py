@@ -1,7 +1,8 @@
-"""A job in a separate process, and the moment of its run at which it is interrupted.
+"""Runs a job in a separate process, and interrupts the job at a given moment.
 
-A process is forked from one that has imported everything, so that a job takes one or two seconds and not ten. Its moments are
-counted in touches: how often Python opened, renamed or removed something in the job's folder. They are the same in every run.
+The process is forked from a process that has already imported all modules, so that a job takes one or two seconds and not ten.
+Moments are counted in touches. A touch happens when Python opens, renames or removes something in the job's folder. The touches
+are the same in every run.
 """
 
 import os
@@ -25,30 +26,31 @@ _PAUSE = 0.002
 
 @dataclass(frozen=True)
 class Moment:
-    """The time at which a run is interrupted, and what then happens in its process."""
+    """The moment at which a run is interrupted, and the action that then happens in its process."""
 
     touches: int
-    """The number of touches before it."""
+    """The number of touches before the interruption."""
     act: Callable[[], bool]
-    """A function that is called at this touch. If it returns false, it is called again at the next touch."""
+    """The function that is called at the moment of interruption. If the function returns false, it is called again at the next
+    touch."""
     in_worker: bool = False
-    """Whether this happens in a process that the run has started, and not in the run's own process. The started process counts
-    its own touches."""
+    """Whether the interruption happens in a process that the run has started, and not in the run's own process. The started
+    process counts its own touches."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended."""
+    """The way in which a run ended."""
 
     status: int
-    """The status as in ``subprocess``: below zero, it is the signal that ended the process."""
+    """The exit status as in ``subprocess``. A negative status is the number of the signal that ended the process."""
     output: str
-    """The text written to stdout and stderr."""
+    """The text that the run wrote to stdout and stderr."""
     touches: int
-    """How often the job's folder was touched, if the run ended by itself."""
+    """The number of touches of the job's folder, if the run ended by itself."""
     seconds: float
     hung: bool = False
-    """Whether it had to be ended from outside."""
+    """Whether the run had to be ended from outside."""
 
 
 class Run:
@@ -65,10 +67,10 @@ class Run:
         """Starts the job.
 
         Args:
-            job: the function that is run; it ends by returning or by ``SystemExit``.
+            job: the function that is run. The function ends by returning or by ``SystemExit``.
             place: the folder whose touches count.
             log: the file for the job's output.
-            moment: the moment of the interruption; never for ``None``.
+            moment: the moment of the interruption; ``None`` for no interruption.
             limit: a function that is called in the process before the job.
         """
         self._log, self._counted, self.began = log, log.with_suffix(".touches"), time.monotonic()
@@ -80,20 +82,20 @@ class Run:
             _child(job, place, log, self._counted, moment, limit)
 
     def send(self, number: int, at: float) -> None:
-        """Sends a signal, unless the run has ended by then.
+        """Sends a signal at a given time, unless the run has already ended.
 
         Args:
             number: the signal.
-            at: the time, in seconds of ``time.monotonic``.
+            at: the time at which the signal is sent, in seconds of ``time.monotonic``.
         """
         while time.monotonic() < at:
             if self._is_over():
                 return
             time.sleep(_PAUSE)
-        os.kill(self.pid, number)  # which has not been waited for: the number is still its own
+        os.kill(self.pid, number)  # nobody has waited for the process, so its number is not reused
 
     def wait(self) -> Ended:
-        """Waits for the end, and ends the processes that the run has started and left running."""
+        """Waits for the end of the run, and ends processes that the run has left running."""
         hung, last = False, self.began + _LONGEST
         while not self._is_over():
             if time.monotonic() > last:
@@ -108,7 +110,8 @@ class Run:
         return Ended(status, output, touches, time.monotonic() - self.began, hung)
 
     def _is_over(self) -> bool:
-        """Returns whether the process has ended. Its number is not reused, since nobody has waited for it."""
+        """Returns whether the process has ended. The number of the process is not reused, because nobody has waited for the
+        process."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -129,7 +132,7 @@ def by_signal(number: int) -> Callable[[], bool]:
 def _child(
     job: Callable[[], None], place: Path, log: Path, counted: Path, moment: Moment | None, limit: Callable[[], None]
 ) -> None:
-    """Runs a job and ends the process. It never returns."""
+    """Runs a job and ends the process. This function never returns."""
     status = 1
     try:
         os.setpgrp()
@@ -166,7 +169,7 @@ def _watched(place: Path, moment: Moment | None) -> Callable[[], int]:
     """Counts the touches of a folder from now on, and runs the moment's function at one of them.
 
     Returns:
-        A function that returns their number.
+        A function that returns the number of touches.
     """
     here, prefix, seen, busy, over = os.getpid(), str(place), 0, False, moment is None
 

@@ -1,11 +1,12 @@
-"""Models that take images or sounds and write text, made with the smallest towers. The checks give them only text."""
+"""Describes models that take images or sounds and write text, with the smallest possible towers. The checks give these models
+only text."""
 
 from typing import Any
 
 from steerlens.testing.family import GEMMA_4, GROUPED, HEADED, LINEAR, SHARED_EXPERT, SMALL_EXPERTS, VISION, Family
 
 _TURNED: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
-"""Rotary positions of time, height and width."""
+"""The settings of rotary positions with parts for time, height and width."""
 _TOWER: dict[str, Any] = {"depth": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
 _STACKED = _TOWER | {"deepstack_visual_indexes": [0]}
 _SOUND: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -20,12 +21,13 @@ _MUSE_VISION = VISION | {"layer_types": ["full_attention"], "pos_emb_height": 2,
 
 
 def _seeing(name: str, stem: str, text: dict[str, Any], vision: dict[str, Any], front: Any = "bos") -> Family:
-    """The family of ``{stem}Config`` and ``{stem}ForConditionalGeneration`` with a vision tower."""
+    """Returns the family of ``{stem}Config`` and ``{stem}ForConditionalGeneration`` with a vision tower."""
     return Family(name, f"{stem}Config", f"{stem}ForConditionalGeneration", front, text, {"vision_config": vision})
 
 
 def _hearing(name: str, stem: str, text: str, sound: dict[str, Any]) -> Family:
-    """The same with an audio tower, on a text model of a given type."""
+    """Returns the family of ``{stem}Config`` and ``{stem}ForConditionalGeneration`` with an audio tower and a text model of a
+    given type."""
     own = GROUPED | {"model_type": text}
     return Family(name, f"{stem}Config", f"{stem}ForConditionalGeneration", "none", own, {"audio_config": sound})
 

@@ -1,4 +1,4 @@
-"""The amount of work that code needs, in counts that are the same on every machine: block calls, operations, waits."""
+"""Counts the work that code needs: block calls, operations and waits. The counts are the same on every machine."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,36 +23,36 @@ _EMPTY = {
 }
 """ATen operations that compute nothing, but whose signature does not show that they are views."""
 _WAITING = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive"}
-"""ATen operations whose result, or its size, must be known to the processor."""
+"""ATen operations for which the CPU must know the result, or the size of the result."""
 _INDEXED = {"index", "index_put", "index_put_", "_unsafe_index_put"}
-"""ATen operations that read the size of their result from a mask, if they are given one."""
+"""ATen operations that read the size of their result from a mask, if a mask is given."""
 _COPIES = {"_to_copy", "copy_"}
 _READ = {Tensor.cpu, Tensor.tolist}
 
 
 @dataclass
 class Counts:
-    """The counts so far."""
+    """The counts of work so far."""
 
     blocks: int = 0
     """The number of calls of the model's blocks, on a batch of any size."""
     operations: int = 0
-    """The number of ATen operations that compute or copy; views are not counted. On a GPU one such operation is about one
+    """The number of ATen operations that compute or copy. Views are not counted. On a GPU, one counted operation is about one
     kernel."""
     waits: int = 0
-    """The number of operations at which the processor waits until a device has finished all its work. On a CPU, the number that
-    would wait if the tensors were on a GPU."""
+    """The number of operations at which the CPU waits until a device has finished all its work. If the model is on a CPU,
+    operations are counted that would wait if the tensors were on a GPU."""
 
 
 @contextmanager
 def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator[Counts]:
     """Counts the work inside the block: calls of the model's blocks, operations, and waits for the device.
 
-    No hook is put on the model, since results are cached for the hooks that it has. The waits on a GPU are blocking copies
-    between its memory and the processor's, numbers that are read from a tensor, and tensors whose size depends on their values
-    (``nonzero``, indexing with a mask). On a CPU, every call of ``.cpu()`` and ``.tolist()`` counts in place of the copies,
-    even if the tensor would be on the CPU anyway. A copy to the device, and a tensor made on it from numbers, cannot be
-    distinguished from other operations.
+    No hook is put on the model, because a new hook would drop cached results. On a GPU, three kinds of operations count as waits.
+    The first kind is a blocking copy between GPU and CPU memory. The second kind reads a number from a tensor. The third kind
+    makes a tensor whose size depends on values (``nonzero``, indexing with a mask). On a CPU, every call of ``.cpu()`` and
+    ``.tolist()`` counts in place of the copies. Calls for tensors that are on the CPU anyway count too. On a CPU, copies to the
+    device are not counted as waits, because they cannot be distinguished from other operations.
 
     Args:
         blocks: the model's blocks, for example ``model.tl.blocks``.
@@ -75,7 +75,7 @@ def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts ATen operations, and those that wait."""
+    """Counts ATen operations, and counts the operations that wait."""
 
     def __init__(self, counts: Counts, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -110,13 +110,14 @@ def _name(func: OpOverload) -> str:
 
 
 def _computes(func: OpOverload) -> bool:
-    """Whether an operation does work. A view does not: its result shares unchanged memory with its argument."""
+    """Returns whether an operation does work. A view does no work, because its result shares unchanged memory with its
+    argument."""
     views = any(found.alias_info is not None and not found.alias_info.is_write for found in func._schema.returns)
     return func.namespace == "aten" and not views and _name(func) not in _EMPTY
 
 
 def _waits(func: OpOverload, args: Sequence[Any], given: Mapping[str, Any], device: torch.device) -> bool:
-    """Whether an operation on tensors of the model's device waits for a result from the device."""
+    """Returns whether an operation on tensors of the model's device waits for a result from the device."""
     if not args or not isinstance(args[0], Tensor) or args[0].device.type != device.type:
         return False
     masks = (index for index in args[1] if isinstance(index, Tensor)) if _name(func) in _INDEXED else ()
@@ -125,7 +126,8 @@ def _waits(func: OpOverload, args: Sequence[Any], given: Mapping[str, Any], devi
 
 
 def _copies(func: OpOverload, args: Sequence[Any], given: Mapping[str, Any], found: object) -> bool:
-    """Whether an operation copies between a device's memory and the processor's, and returns only when it is done."""
+    """Returns whether an operation copies between the memory of a device and of the CPU, and returns only after the copy is
+    done."""
     if _name(func) not in _COPIES or not isinstance(found, Tensor):
         return False
     places = {found.device.type, *(tensor.device.type for tensor in args[:2] if isinstance(tensor, Tensor))}

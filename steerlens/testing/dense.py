@@ -1,4 +1,4 @@
-"""Architectures in which every layer has attention and one MLP, and the multimodal models built on them."""
+"""Describes architectures in which every layer has attention and one MLP, and the multimodal models that are built on them."""
 
 from steerlens.testing.family import (
     ALL_HEADS,

@@ -1,4 +1,4 @@
-"""The architectures for which tiny models are made."""
+"""Lists the architectures for which tiny models are made."""
 
 from steerlens.testing.composed import COMPOSED
 from steerlens.testing.dense import DENSE
@@ -6,4 +6,5 @@ from steerlens.testing.family import Family
 from steerlens.testing.mixed import MIXED
 
 FAMILIES: tuple[Family, ...] = (*DENSE, *MIXED, *COMPOSED)
-"""All architectures: those with plain attention and one MLP in a layer, others, and those that take more than text."""
+"""All architectures: dense architectures with attention and one MLP in each layer, architectures with experts or states, and
+architectures that also take images or sounds."""

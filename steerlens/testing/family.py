@@ -1,21 +1,21 @@
-"""The description of how a tiny model of an architecture is made, and shapes that many architectures share."""
+"""Describes how a tiny model of an architecture is made, and defines shapes that many architectures share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Front = Literal["bos", "bos, no pad", "eos", "unused", "unused, own pad", "none"]
-"""The tokens that a family's tokenizer usually puts in front of a text, and its padding.
+"""The tokens that a family's tokenizer usually puts in front of a text, and whether it has a padding token.
 
-``bos``: a BOS, with a padding token; ``bos, no pad``: the same without a padding token; ``eos``: the end-of-text token is used
-as BOS and is put in front; ``unused``: one token is declared as BOS and end of text and is not put in front; ``unused, own
-pad``: a separate BOS is declared and not put in front; ``none``: no BOS at all.
+``bos``: a BOS is put in front, and there is a padding token. ``bos, no pad``: a BOS is put in front, and there is no padding
+token. ``eos``: the end-of-text token is used as BOS and is put in front. ``unused``: one token is declared as BOS and end of
+text, and is not put in front. ``unused, own pad``: a separate BOS is declared and not put in front. ``none``: there is no BOS.
 """
 
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture with a small configuration."""
+    """One architecture with the configuration of a tiny model."""
 
     name: str
     config: str
@@ -24,7 +24,7 @@ class Family:
     """The name of the model class in transformers, by which TransformerLens chooses its adapter."""
     front: Front
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the config; of its ``text_config`` if ``outer`` is given."""
+    """The keyword arguments of the config. If ``outer`` is given, they are the arguments of its ``text_config``."""
     outer: Mapping[str, Any] | None = None
     """The fields of a multimodal model's config other than ``text_config``."""
     towers_need: str = ""
@@ -32,7 +32,7 @@ class Family:
 
 
 def causal(name: str, stem: str, front: Front, settings: Mapping[str, Any]) -> Family:
-    """The family of ``{stem}Config`` and ``{stem}ForCausalLM``."""
+    """Returns the family of ``{stem}Config`` and ``{stem}ForCausalLM``."""
     return Family(name, f"{stem}Config", f"{stem}ForCausalLM", front, settings)
 
 
@@ -44,7 +44,7 @@ HEADED = GROUPED | {"head_dim": 16}
 ALL_HEADS = BASE | {"num_key_value_heads": 2}
 GPT: dict[str, Any] = {"n_embd": 32, "n_layer": 4, "n_head": 2, "n_positions": 1024, "initializer_range": 0.2}
 MIXED_WINDOWS: dict[str, Any] = {"layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 512}
-"""Attention windows in every other layer, which are longer than all texts of the checks."""
+"""Settings with an attention window in every second layer. The windows are longer than all texts of the checks."""
 LINEAR: dict[str, Any] = {
     "linear_key_head_dim": 8,
     "linear_value_head_dim": 8,

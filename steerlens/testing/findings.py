@@ -1,4 +1,4 @@
-"""The result of a check: agreement, a number that is wrong, a refusal or an error."""
+"""Records the result of a check: agreement, a wrong number, a refusal or an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from steerlens.errors import SteerlensError
 
 Verdict = Literal["ok", "off", "refused", "error", "none"]
 _LONGEST = 500
-"""The number of letters of an error that are shown."""
+"""The largest number of letters of an error that are shown."""
 _MOST = 12
-"""The number of places that are shown."""
+"""The largest number of places that are shown."""
 _RANK: tuple[Verdict, ...] = ("none", "ok", "refused", "off", "error")
 
 
@@ -35,18 +35,18 @@ class Tally:
     """Collects the comparisons of one check, and the errors raised in it."""
 
     limit: float = 0.0
-    """A difference counts if it is above this limit."""
+    """The largest difference that is allowed."""
     compared: int = 0
     worst: float = 0.0
     off: dict[str, float] = field(default_factory=dict)
     """The largest difference at each place that has a difference above the limit."""
     raised: dict[str, tuple[Verdict, list[str]]] = field(default_factory=dict)
-    """For each error message, whether it is a refusal, and where it was raised."""
+    """The verdict for each error message, and the places where the error was raised."""
     notes: list[str] = field(default_factory=list)
 
     def compare(self, where: str, ours: Tensor, theirs: Tensor, *, relative: bool = False) -> None:
-        """Compares numbers with the reference: by the largest absolute difference, or by the difference's norm divided by the
-        reference's norm."""
+        """Compares numbers with the reference by the largest absolute difference. With ``relative``, compares by the norm of the
+        difference, divided by the norm of the reference."""
         if ours.shape != theirs.shape:
             self.differ(where, f"shape {tuple(ours.shape)} for {tuple(theirs.shape)}")
             return
@@ -58,13 +58,13 @@ class Tally:
             self.off[where] = max(error, self.off.get(where, 0.0))
 
     def same(self, where: str, ours: object, theirs: object) -> None:
-        """Compares two things that are not numbers, and counts them as equal or not."""
+        """Compares two values that are not numbers, and records whether they are equal."""
         self.compared += 1
         if ours != theirs:
             self.differ(where, "")
 
     def differ(self, where: str, note: str) -> None:
-        """Counts a difference without a size."""
+        """Records a difference that has no size."""
         self.off[where] = self.off.get(where, 0.0)
         if note:
             self.notes.append(note)
@@ -74,13 +74,13 @@ class Tally:
         """Records errors raised inside the block, and continues."""
         try:
             yield
-        except Exception as error:  # whatever an architecture raises is what is to be told
+        except Exception as error:  # any error of an architecture is a result
             found = raised(error)
             self.raised.setdefault(found.text, (found.verdict, []))[1].append(where)
 
     @property
     def finding(self) -> Finding:
-        """Everything as one result: the most serious verdict, and every place."""
+        """Returns one result for all comparisons: the most serious verdict, with every place."""
         verdicts: list[Verdict] = [verdict for verdict, _ in self.raised.values()]
         verdicts += ["off"] if self.off else ["ok"] if self.compared else []
         texts = [self._off()] if self.off else []
@@ -95,10 +95,10 @@ class Tally:
 
 
 def raised(error: Exception, renamed: tuple[str, str] = ("", "")) -> Finding:
-    """The result of a check that ended in an error. It is a refusal if the package itself raised the error.
+    """Returns the result of a check that ended in an error. The result is a refusal if steerlens itself raised the error.
 
     Args:
-        renamed: a name that differs in every run, and the text that is shown in its place.
+        renamed: a name that differs in every run, and the text that replaces this name.
     """
     words = " ".join(str(error).split()) or "no words"
     words = words.replace(*renamed) if renamed[0] else words
@@ -108,13 +108,13 @@ def raised(error: Exception, renamed: tuple[str, str] = ("", "")) -> Finding:
 
 
 def _listed(places: list[str]) -> str:
-    """Some places, and the number of further ones."""
+    """Returns the first places, and the number of further places."""
     more = len(places) - _MOST
     return ", ".join(places[:_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def flat(values: object) -> Tensor:
-    """Nested sequences of numbers as one float64 vector."""
+    """Returns nested sequences of numbers as one float64 vector."""
     if isinstance(values, list | tuple):
         return torch.cat([flat(value) for value in values]) if values else torch.zeros(0, dtype=torch.float64)
     return torch.as_tensor(values, dtype=torch.float64).reshape(-1)

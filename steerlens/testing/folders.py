@@ -1,4 +1,4 @@
-"""Tiny models with a tokenizer, written in Hugging Face's layout."""
+"""Writes tiny models with a tokenizer in Hugging Face's layout."""
 
 from importlib import resources
 from pathlib import Path
@@ -21,11 +21,11 @@ _PUT_IN_FRONT: dict[Front, str] = {"bos": _BOS, "bos, no pad": _BOS, "eos": _EOS
 _BPE = "tokenizer.json"
 """The byte-level BPE of all tiny models, trained once on questions and answers in seven languages."""
 _SPREAD = 0.2
-"""The standard deviation of every parameter. It is large enough for a random model to have clear preferences."""
+"""The standard deviation of every parameter. The value is large enough for a random model to have clear preferences."""
 
 
 def write_model(family: Family, folder: Path) -> None:
-    """Writes config, weights and tokenizer of a tiny model, the same in every run, into a folder."""
+    """Writes config, weights and tokenizer of a tiny model into a folder. The files are the same in every run."""
     import transformers
 
     tokenizer = _tokenizer(family.front)
@@ -39,8 +39,8 @@ def write_model(family: Family, folder: Path) -> None:
 def randomize(model: Any) -> None:
     """Gives new values to every parameter, including norms and biases, and to every saved correction of a router.
 
-    Parameters with one dimension keep their initial value and get noise, so that a norm's weights stay near 1. The same is true
-    for the decay rates of state-space layers. Everything else is drawn again.
+    Parameters with one dimension keep their initial value and get noise, so that a norm's weights stay near 1. The decay rates of
+    state-space layers also keep their initial value and get noise. All other parameters are drawn again.
     """
     generator = torch.Generator().manual_seed(1)
     corrections = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith("correction_bias")]

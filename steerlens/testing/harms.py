@@ -1,4 +1,4 @@
-"""Interruptions of a running job: signals, a full disk, a read-only folder, a lost worker, and a second process in its
+"""Interrupts a running job: by signals, a full disk, a read-only folder, a lost worker, or a second process in the job's
 folder."""
 
 import os
@@ -16,11 +16,11 @@ from steerlens.testing.children import Ended, Moment, Run, by_signal
 from steerlens.testing.jobs import Job
 
 _SOON = 0.03
-"""The number of seconds after a touch during which an opened file is being written."""
+"""The number of seconds after a touch in which a file is still being written."""
 _SAID = 8192
-"""A number of bytes that is larger than a job's output to stdout and stderr."""
+"""A number of bytes that is larger than all output of a job to stdout and stderr."""
 _MOST = 2
-"""The largest number of interruptions of a job before it is run to its end."""
+"""The largest number of interruptions of a job before the job is run to its end."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Whole:
 
     job: Job
     place: Path
-    """The folder into which it writes. It is always the same, since some files contain paths."""
+    """The folder into which the job writes. The folder is always the same, because some files contain paths."""
     right: Path
-    """A copy of the folder's content at the end."""
+    """A copy of the folder's content after the job has ended."""
     log: Path
     touches: int
     seconds: float
@@ -41,23 +41,23 @@ class Whole:
 
         Args:
             moment: the moment of the interruption.
-            limit: a function that is called in its process before it.
-            log: the name of the file for its output.
+            limit: a function that is called in the job's process before the job.
+            log: the name of the file for the job's output.
         """
         return Run(self.job.run, self.place, self.log / f"{log}.txt", moment, limit)
 
 
 @dataclass
 class Round:
-    """The observations in one round."""
+    """The observations in one round: a job that is interrupted, and then run to its end."""
 
     whole: Whole
     random: Random
     told: list[str] = field(default_factory=list)
-    """A description of the actions, in words."""
+    """The descriptions of the actions in this round, in words."""
     faults: list[str] = field(default_factory=list)
     struck: int = 0
-    """The number of runs that were interrupted; other runs had already ended."""
+    """The number of runs that were interrupted. Other runs had already ended."""
     mounted: bool = False
     """Whether the job's folder is a separate disk."""
     kept: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -67,8 +67,8 @@ class Round:
         """Records how a run ended, and checks whether a reader would find a half-written file.
 
         Args:
-            what: what happened to it.
-            ended: how it ended.
+            what: a description of the interruption.
+            ended: how the run ended.
         """
         self.told.append(f"{what}: status {ended.status}")
         self.struck += ended.status != 0
@@ -88,7 +88,7 @@ class Round:
         self.faults += places.unlike(self.whole.place, self.whole.right)
 
     def _look_for_kept(self) -> None:
-        """Checks that the work that was finished in earlier runs still exists and was not done again."""
+        """Checks that the finished work of earlier runs still exists and was not done again."""
         self.faults += places.lost(self.whole.place, self.kept)
         self.kept = places.kept(self.whole.place)
 
@@ -99,18 +99,18 @@ class Harm:
 
     name: str
     strike: Callable[[Round], None]
-    """Interrupts the job of a round, and checks its messages."""
+    """Interrupts the job of a round, and checks the messages of the job."""
     on_disk: bool = False
-    """Whether the job's folder is put on a separate disk, if the user is root."""
+    """Whether the job's folder is put on a separate disk. Only root can mount a disk."""
     pooled: bool = False
-    """Whether it applies only to jobs that a pool of processes runs."""
+    """Whether this kind of interruption applies only to jobs that a pool of processes runs."""
 
     def befall(self, whole: Whole, seed: int) -> Round:
-        """Runs one round: a job in an empty folder, interrupted, and then run to its end.
+        """Runs one round: starts a job in an empty folder, interrupts the job, and then runs it to its end.
 
         Args:
             whole: the job.
-            seed: the seed by which the moments are drawn.
+            seed: the seed for drawing the moments of interruption.
         """
         told = Round(whole, Random(f"{self.name} {whole.job.name} {seed}"))
         places.emptied(whole.place)
@@ -142,7 +142,7 @@ def last_words(ended: Ended) -> str:
 
 
 def _signalled(number: int, right: Callable[[Ended], bool], told: Round) -> None:
-    """Sends a signal at a touch, shortly after one, or at any time, once or twice."""
+    """Sends a signal once or twice: at a touch, shortly after a touch, or at any time."""
     for _ in range(told.random.randint(1, _MOST)):
         how, whole = told.random.choice(("touch", "soon", "time")), told.whole
         touch, soon = told.random.randrange(whole.touches), told.random.uniform(0, _SOON)
@@ -169,7 +169,7 @@ def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
 
     run = whole.run(Moment(touch, act))
     os.close(writer)
-    began = bool(os.read(reader, 1))  # empty where the run ended before, and nobody holds the other end
+    began = bool(os.read(reader, 1))  # empty if the run ended before and closed the pipe
     os.close(reader)
     if began:
         run.send(number, time.monotonic() + soon)
@@ -177,7 +177,7 @@ def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
 
 
 def _full(told: Round) -> None:
-    """Makes the disk, or else each file, too small, and makes it larger before the job is run again."""
+    """Makes the disk too small, and larger again before the next run. Without a disk, limits the size of each file."""
     limit = (lambda: None) if told.mounted else places.no_larger_files(_too_short(told))
     ended = told.whole.run(limit=limit).wait()
     told.tell("a full disk" if told.mounted else "files may not be so large", ended)
@@ -187,7 +187,7 @@ def _full(told: Round) -> None:
 
 
 def _too_small(told: Round) -> int:
-    """Draws a size for a disk that is full in the middle of one of the job's files. Each file is equally likely."""
+    """Draws the size of a disk that becomes full in the middle of one of the job's files. Each file is equally likely."""
     sizes = places.sizes(told.whole.right)
     at = told.random.randrange(len(sizes))
     return max(1 << 14, sum(sizes[:at]) + told.random.randrange(max(1, sizes[at])))
@@ -230,7 +230,8 @@ def _worker_lost(told: Round) -> None:
 
 
 def _together(told: Round) -> None:
-    """Runs the job twice at once, one of them a little later. Sometimes the first is ended before it has finished."""
+    """Runs the job in two processes at once. The second process starts a little later, and sometimes the first process is ended
+    early."""
     random, whole = told.random, told.whole
     killed = random.random() < 0.3
     moment = Moment(random.randrange(whole.touches), by_signal(signal.SIGKILL)) if killed else None

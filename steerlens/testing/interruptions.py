@@ -1,12 +1,13 @@
-"""Interrupted jobs: ``python -m steerlens.testing.interruptions [--rounds 50] [--jobs study,…] [--harms kill,…] [--seed 0]``.
+"""Interrupts jobs: ``python -m steerlens.testing.interruptions [--rounds 50] [--jobs study,…] [--harms kill,…] [--seed 0]``.
 
-A study, a sweep, a search, a training, a conversion and a sweep by a pool of processes are run on tiny random models, each in a
-process of its own, and interrupted at moments that a seed draws. The same command is then run again. It must end with the same
-files, bit for bit, as a run that nobody interrupted; it must do nothing twice that was finished, and leave nothing else in its
-folder. Where it cannot write, it must say so in words that name the file, with status 2.
+The jobs are a study, a sweep, a search, a training, a conversion and a sweep by a pool of processes, on tiny random models. Each
+job runs in its own process, and is interrupted at moments that a seed draws. The same command is then run again. The second run
+must end with the same files, bit for bit, as a run without an interruption. The second run must not repeat finished work, and
+must leave no other files in the job's folder. If a job cannot write a file, the job must name the file in its error message and
+end with status 2.
 
-A full disk and a read-only folder are small file systems in memory, which only root may mount. For others, the size of each file
-is limited instead (``RLIMIT_FSIZE``), and permissions are taken away. This command needs Linux, and the extra ``demo``.
+For a full disk and a read-only folder, a small file system in memory is used, which only root may mount. For other users, the
+size of each file is limited (``RLIMIT_FSIZE``), and permissions are removed. This command needs Linux and the extra ``demo``.
 """
 
 import argparse

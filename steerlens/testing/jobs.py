@@ -1,4 +1,4 @@
-"""The jobs that are interrupted: commands on tiny random models, each of a few seconds on one core."""
+"""Makes the jobs that are interrupted: commands on tiny random models. Each job takes a few seconds on one core."""
 
 import json
 import os
@@ -19,10 +19,9 @@ from steerlens.testing.folders import tiny_bpe, write_model
 
 _LOCALE = "es-ES"
 _CONCEPTS = 10
-"""The number of concepts of each kind. It is the smallest number with which train, dev and test contain what every job
-needs."""
+"""The number of concepts of each kind. With fewer concepts, train, dev or test would be too small for some jobs."""
 _WIDTH, _INNER, _BLOCKS = 32, 64, 2
-"""The shape of the model in the GGUF file."""
+"""The width, the inner width and the number of blocks of the model in the GGUF file."""
 _CONTROL = 3
 """GGUF's number for the type of a special token."""
 CACHE = "STEERLENS_CACHE"
@@ -37,17 +36,17 @@ IMPORTED = (
     *("steerlens.alignment.training", "steerlens.plotting.page", "sklearn.linear_model", "pyarrow.parquet", "plotly.io", "gguf"),
     *("peft", "transformers.models.llama.modeling_llama", "transformer_lens.model_bridge"),
 )
-"""The modules that jobs import while they run. A process that runs many jobs imports them once."""
+"""The modules that jobs import while they run. A process that runs many jobs imports these modules once."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work that writes into one folder, and continues from the content of the folder."""
+    """A job that writes into one folder, and continues from the content of this folder."""
 
     name: str
     run: Callable[[], None]
-    """Does the work in the same way as a command: it ends by ``SystemExit`` with a status, after a message if something is
-    wrong."""
+    """The function that does the work like a command. The function ends by ``SystemExit`` with a status. If something is wrong,
+    the function first prints a message."""
     exclusive: bool = False
     """Whether a second process with the same job at the same time is refused."""
     pooled: bool = False
@@ -57,12 +56,12 @@ class Job:
 def jobs(root: Path, place: Path) -> dict[str, Job]:
     """Writes the files that the jobs read, and returns the jobs by name.
 
-    ``study`` is the whole chain, as in ``steerlens demo``. ``conversion`` is a sweep of a GGUF file, which is first converted
-    into the cache. ``pool`` is a sweep by two processes. The others are the commands with the same names.
+    ``study`` runs all steps of a study, as in ``steerlens demo``. ``conversion`` is a sweep with a GGUF file, which is first
+    converted into the cache. ``pool`` is a sweep by two processes. Each other job is the command with the same name.
 
     Args:
         root: a folder that is not interrupted, for models and items.
-        place: the folder into which the jobs write; it need not exist.
+        place: the folder into which the jobs write. The folder need not exist.
     """
     (llama,) = (family for family in FAMILIES if family.name == "Llama")
     model, items = root / "model", root / "items.jsonl"

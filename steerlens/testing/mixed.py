@@ -1,4 +1,5 @@
-"""Architectures with experts, and architectures whose layers keep a state in addition to, or instead of, keys and values."""
+"""Describes architectures with experts, and architectures whose layers keep a state in addition to keys and values, or instead of
+them."""
 
 from steerlens.testing.family import (
     ALL_HEADS,

@@ -1,4 +1,4 @@
-"""The documentation's page with the state of every architecture: a table, followed by the reasons why a check did not
+"""Writes the documentation's page with the state of every architecture: a table, followed by the reasons why a check did not
 succeed."""
 
 import re
@@ -20,14 +20,14 @@ _HEADER = ("architecture", "class in Transformers", *COLUMNS, "keys reused", "pa
 
 
 def write_page(rows: Sequence[Examined], path: Path) -> None:
-    """Writes the rows of architectures into the page. They replace the page's rows of the same architectures.
+    """Writes the rows of architectures into the page. The new rows replace the page's rows of the same architectures.
 
     Args:
-        rows: the results.
+        rows: the results of the architectures.
         path: the page.
 
     Raises:
-        SettingsError: the page has no place for the table, or rows for other versions of the libraries would remain on it.
+        SettingsError: the page has no place for the table, or rows for other versions of the libraries would remain on the page.
     """
     text, versions = path.read_text(encoding="utf-8"), _versions()
     if (found := _BLOCK.search(text)) is None:
@@ -37,7 +37,7 @@ def write_page(rows: Sequence[Examined], path: Path) -> None:
     lines, order, new = found[2].splitlines(), [family.name for family in FAMILIES], {row.name for row in rows}
     kept = [line for line in lines if (name := _name(line)) in order and name not in new]
     if kept and versions not in lines:
-        raise SettingsError(f"{path} holds rows of other versions than {versions} Give no names, so that all are run again.")
+        raise SettingsError(f"{path} has rows of other versions than {versions} Give no names, to run all again.")
     table = {_name(line): line for line in (*kept, *map(_row, rows)) if line.startswith("| ")}
     reasons = [*(line for line in kept if line.startswith("- ")), *(line for row in rows for line in _reasons(row))]
     body = [
@@ -84,7 +84,7 @@ def _row(row: Examined) -> str:
 
 
 def _reasons(row: Examined) -> list[str]:
-    """Returns the reasons why checks did not succeed: one line for each reason, with the checks to which it applies."""
+    """Returns the reasons why checks did not succeed. Each reason is one line, with the checks to which the reason applies."""
     by_reason: dict[str, list[str]] = {}
     for column, finding in row.wrong.items():
         by_reason.setdefault(_without_places(str(finding)), []).append(column)

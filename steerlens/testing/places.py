@@ -1,4 +1,5 @@
-"""The folder into which a job writes: on a small disk, made read-only, and compared with the folder of an uninterrupted run."""
+"""Puts the folder of a job on a small disk, makes the folder read-only, and compares it with the folder of an uninterrupted
+run."""
 
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Any
 _VOLATILE = frozenset(("seconds", "started"))
 """Fields of JSON files that contain the time or the duration of a run."""
 _BITS = (".parquet", ".safetensors")
-"""Endings of files that are the same in every run, bit for bit."""
+"""The endings of the names of files that are the same in every run, bit for bit."""
 _PAGE = 4096
 _ROOMY = "256m"
 _MARK = "whole"
@@ -23,14 +24,14 @@ _MARK = "whole"
 
 @contextmanager
 def disk(place: Path, size: int | None = None) -> Iterator[bool]:
-    """Mounts a small disk at a folder: a file system in memory, which only root may mount.
+    """Mounts a small disk at a folder. The disk is a file system in memory, which only root may mount.
 
     Args:
         place: an empty folder.
-        size: the number of bytes; many for ``None``.
+        size: the number of bytes of the disk; ``None`` makes a large disk.
 
     Yields:
-        Whether this was allowed. If not, the folder is unchanged.
+        Whether the disk was mounted. If not, the folder is unchanged.
     """
     mounted = _mount("-t", "tmpfs", "-o", f"size={size or _ROOMY}", "tmpfs", str(place))
     try:
@@ -41,24 +42,25 @@ def disk(place: Path, size: int | None = None) -> Iterator[bool]:
 
 
 def enlarge(place: Path) -> None:
-    """Makes a small disk large, and writable again.
+    """Makes a small disk large, and makes it writable again.
 
     Args:
-        place: the folder at which it is mounted.
+        place: the folder at which the disk is mounted.
 
     Raises:
-        OSError: it cannot be mounted again.
+        OSError: the disk cannot be mounted again.
     """
     if not _mount("-o", f"remount,rw,size={_ROOMY}", str(place)):
         raise OSError(f"cannot make the disk at {place} larger")
 
 
 def closed(place: Path, mounted: bool) -> bool:
-    """Makes a folder read-only. Returns whether this worked: it does not while a file on a disk is being written.
+    """Makes a folder read-only. Returns whether the folder is now read-only. A disk cannot be made read-only while a file on the
+    disk is being written.
 
     Args:
         place: the folder.
-        mounted: whether it is a separate disk. Otherwise permissions are removed, which has no effect for root.
+        mounted: whether the folder is a separate disk. Otherwise permissions are removed, which has no effect for root.
     """
     if mounted:
         return _mount("-o", "remount,ro", str(place))
@@ -67,7 +69,7 @@ def closed(place: Path, mounted: bool) -> bool:
 
 
 def permissions_count(place: Path) -> bool:
-    """Returns whether permissions can keep this user from writing into a folder. They do not keep root from it.
+    """Returns whether permissions can prevent this user from writing into a folder. Permissions do not prevent root from writing.
 
     Args:
         place: an empty folder.
@@ -88,13 +90,14 @@ def opened(place: Path, mounted: bool) -> None:
 
     Args:
         place: the folder.
-        mounted: whether it is a separate disk.
+        mounted: whether the folder is a separate disk.
     """
     enlarge(place) if mounted else _permit(place, 0o755)
 
 
 def no_larger_files(size: int) -> Callable[[], None]:
-    """Returns a function that limits the size of each file that a process writes. It is used if no small disk may be mounted.
+    """Returns a function that limits the size of each file that a process writes. This limit is used if no small disk may be
+    mounted.
 
     Args:
         size: the number of bytes of the largest allowed file.
@@ -134,8 +137,8 @@ def copied(place: Path, to: Path) -> Path:
 
 
 def unlike(place: Path, right: Path) -> list[str]:
-    """Returns the differences between a folder and that of an uninterrupted run: files that are missing, differ or were left
-    behind.
+    """Returns the differences between a folder and the folder of an uninterrupted run: files that are missing, that differ or
+    that were left behind.
 
     Args:
         place: the folder.
@@ -149,8 +152,8 @@ def unlike(place: Path, right: Path) -> list[str]:
 
 
 def half_written(place: Path, right: Path) -> list[str]:
-    """Returns the files of an interrupted run that a reader would find and that are not complete. Hidden files are ignored, as
-    nothing reads them.
+    """Returns incomplete files of an interrupted run that a reader would find. Hidden files are ignored, because no code reads
+    them.
 
     Args:
         place: the folder.
@@ -173,7 +176,7 @@ def half_written(place: Path, right: Path) -> list[str]:
 
 
 def kept(place: Path) -> dict[str, tuple[int, int]]:
-    """Returns the finished work from which a job continues. Each file has values that show whether it was written again.
+    """Returns the finished work from which a job continues. The values of each file show whether the file was written again.
 
     Args:
         place: the folder.
@@ -203,23 +206,23 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _content(path: Path) -> Any:
-    """Returns the part of a file that is compared: a table's bits, whether a page has its end, everything except times in JSON,
-    and the bytes of other files.
+    """Returns the part of a file that is compared: the bits of a table, whether a page has an end, JSON without times, or the
+    bytes of any other file.
 
     Raises:
-        ValueError: a table or JSON is damaged.
+        ValueError: a table or a JSON file is damaged.
     """
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text(encoding="utf-8"))) or "nothing"
     if path.suffix == ".parquet":
         return _bits(path)
-    if path.suffix == ".html":  # plotly draws the name of each figure by lot
+    if path.suffix == ".html":  # plotly gives each figure a random name
         return path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     return path.read_bytes()
 
 
 def _bits(path: Path) -> tuple[bytes, Any]:
-    """Returns the numbers and texts of a table as bytes, and its record of how it was made, without times."""
+    """Returns the numbers and texts of a table as bytes, and the table's metadata without times."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

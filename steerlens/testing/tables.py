@@ -1,4 +1,4 @@
-"""The rows of the architectures as Markdown and JSON."""
+"""Writes the rows of the architectures as Markdown and JSON."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Examined:
     reuses_keys: bool | None = None
     """Whether keys and values can be stored and reused."""
     seconds: float = 0.0
-    """The time on one core in seconds."""
+    """The time that the checks took on one core, in seconds."""
 
     @property
     def loaded(self) -> bool:
@@ -48,7 +48,7 @@ class Examined:
 
     @property
     def wrong(self) -> dict[str, Finding]:
-        """The checks that did not succeed."""
+        """The results of the checks that did not succeed."""
         return {name: found for name, found in self.findings.items() if found.verdict not in ("ok", "none")}
 
     @property
@@ -58,12 +58,12 @@ class Examined:
 
     @property
     def line(self) -> str:
-        """One line for a terminal."""
+        """Returns a summary of the row as one line for a terminal."""
         state = "right" if self.right else "; ".join(f"{name} {found.verdict}" for name, found in self.wrong.items())
         return f"{self.name:24} {self.seconds:5.1f} s  {state}"
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
+        """Returns the row as plain JSON values."""
         return {
             "name": self.name,
             "model_type": self.model_type,
@@ -76,7 +76,7 @@ class Examined:
 
 
 def summary(rows: Sequence[Examined]) -> str:
-    """The number of architectures for which everything is right, and the state of the others."""
+    """Returns the number of architectures for which everything is right, and the numbers of all other states."""
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
     refused = sum(row.loaded and not row.right and only_refused(row) for row in rows)
     return (
@@ -87,7 +87,7 @@ def summary(rows: Sequence[Examined]) -> str:
 
 
 def markdown(rows: Sequence[Examined]) -> str:
-    """The table, followed by every finding in full."""
+    """Returns the table, followed by the full text of every finding."""
     heads = ["architecture", "model_type", *COLUMNS, "keys reused", "packs", "s"]
     lines = []
     for row in rows:
@@ -110,10 +110,10 @@ def write(rows: Sequence[Examined], path: Path) -> None:
 
 
 def only_refused(row: Examined) -> bool:
-    """Returns whether nothing of an architecture is wrong: everything that is not right is refused with an explanation.
+    """Returns whether every check of an architecture that is not right was refused with an explanation.
 
     Args:
-        row: the architecture.
+        row: the results of the architecture.
     """
     return all(found.verdict == "refused" for found in row.wrong.values())
 

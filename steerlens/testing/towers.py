@@ -1,4 +1,4 @@
-"""Multimodal models whose vision and audio towers need packages that the checks do not use."""
+"""Makes multimodal models without vision and audio towers, because the towers need packages that the checks do not use."""
 
 import sys
 from collections.abc import Iterator
@@ -16,8 +16,7 @@ from steerlens.testing.family import Family
 
 @contextmanager
 def without_towers(family: Family) -> Iterator[None]:
-    """Makes models inside the block have nothing in place of the towers that the family leaves out. Texts do not pass through
-    towers."""
+    """Makes models inside the ``with`` block without the towers that the family leaves out. Texts do not pass through towers."""
     if not family.towers_need:
         yield
         return
@@ -26,11 +25,11 @@ def without_towers(family: Family) -> Iterator[None]:
     modeling = import_module(_class(family).__module__)
 
     class TextOnly:
-        """Makes language models in the same way as ``AutoModel``, and nothing else."""
+        """Makes only language models, in the same way as ``AutoModel``."""
 
         @staticmethod
         def from_config(config: Any, **named: Any) -> Any:
-            """The model for a config, if it is a language model's config."""
+            """Returns the model for a config, if the config belongs to a language model."""
             return auto.from_config(config, **named) if "text" in config.model_type else torch.nn.Identity()
 
     auto = modeling.AutoModel

@@ -1,4 +1,4 @@
-"""Models run by vLLM, for models that are too large or too slow for Hugging Face. It needs a separate environment (extra
+"""Runs models with vLLM, for models that are too large or too slow for Hugging Face. vLLM needs a separate environment (extra
 ``vllm``)."""
 
 from steerlens.vllm.loading import load

@@ -1,4 +1,4 @@
-"""The backend that runs a model with vLLM: residual streams, log probabilities and texts all come from requests."""
+"""The backend that runs a model with vLLM. Requests to vLLM return residual streams, log probabilities and texts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,24 +31,25 @@ _REFUSED = {
     "attending": "keys and values",
     "next_logits": "logits token by token",
 }
-"""The methods of a backend that vLLM's requests cannot provide, by name, and what they would return."""
+"""The names of a backend's methods that vLLM's requests cannot provide, and a description of the result of each method."""
 
 
 @dataclass(eq=False)
 class VllmBackend:
-    """A ``vllm.LLM``. ``Backend`` documents each method. Methods that vLLM's requests cannot provide are refused.
+    """The backend for a ``vllm.LLM``. ``Backend`` documents each method. Methods that vLLM's requests cannot provide raise an
+    error.
 
-    It is steered by plans, which are sent with each request, and not by hooks. The weights are in vLLM; this object does not
-    contain them.
+    A model in vLLM is steered by plans, which are sent with each request, and not by hooks. The weights are in vLLM and not in
+    this object.
     """
 
     name: str
     identity: Identity
-    """The description of the model from its files."""
+    """The description of the model, which is read from the model's files."""
     requests: Requests
     own_tokenizer: Tokenizer
     context: int
-    """The largest number of tokens in a row: vLLM's ``max_model_len``."""
+    """The largest number of tokens in a row, which is the setting ``max_model_len`` of vLLM."""
 
     def __post_init__(self) -> None:
         self.architecture = self.identity.architecture
@@ -56,11 +57,11 @@ class VllmBackend:
         self.attention_window: int | None = None
         self.state = ModelState()
         self.device = torch.device("cpu")
-        """The device of tokens and results."""
+        """The device of the tokens and the results."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """Residual streams, log probabilities and generation, with plans."""
+        """The capabilities of the backend: residual streams, log probabilities and generation, with plans."""
         return Capabilities(
             packed_choices=False,
             key_reuse=False,
@@ -74,11 +75,11 @@ class VllmBackend:
 
     @property
     def weight_processing(self) -> str:
-        """The weight processing: none, as vLLM runs Hugging Face's own numbers."""
+        """The weight processing, which is ``none``, because vLLM runs the weights of Hugging Face without changes."""
         return "none"
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer in the model's files."""
+        """Returns the tokenizer in the model's files."""
         return self.own_tokenizer
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
@@ -86,24 +87,24 @@ class VllmBackend:
         return [torch.nn.Parameter(torch.empty(0, dtype=self.identity.dtype), requires_grad=False)]
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """Returns always the same value, as nothing changes weights inside vLLM."""
+        """Returns a fixed value, because the weights inside vLLM do not change."""
         return ("vllm",)
 
     def weights_digest(self) -> str:
-        """A digest of the weights in the model's files."""
+        """Returns a digest of the weights in the model's files."""
         return self.identity.weights_digest()
 
     def hooks_on(self) -> tuple[object, ...]:
-        """The plans that are applied now."""
+        """Returns the plans that are applied now."""
         return self.requests.in_force
 
     def engine(self, model: Any, rows: Sequence[Row], **_: Any) -> VllmEngine:
-        """Returns the engine that scores rows. A backend with this method scores rows itself. vLLM decides how much runs at
-        once."""
+        """Returns the engine that scores rows. A backend with this method scores rows itself. vLLM decides how many rows run at
+        the same time."""
         return VllmEngine(model, rows)
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """Makes one request per row. All blocks run."""
+        """Reads the residual streams with one request per row. All blocks run."""
         seen = torch.zeros(len(layers), *batch.tokens.shape, self.d_model)
         wanted = sorted(set(layers))
         rows = [Row(tuple(row.ids), (), row.front) for row in batch.rows]
@@ -117,25 +118,25 @@ class VllmBackend:
         return {layer: read(seen[at]) for at, layer in enumerate(layers)}
 
     def hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Refuses hooks, which are not supported."""
+        """Raises an error if hooks are given, because hooks are not supported."""
         return nullcontext() if not hooks else self._refuse("hooks")
 
     def applied(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Refuses hooks, which are not supported. Plans are."""
+        """Raises an error if hooks are given, because only plans are supported."""
         return self.hooked(hooks)
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Int[Tensor, "text pos"]:
-        """Makes one request per text."""
+        """Generates texts with one request per text."""
         params = sampling(self.requests.llm, len(batch.rows), max_new_tokens, settings)
         return written(self.requests, batch, params, self.own_tokenizer.pad_id)
 
     def ends(self) -> set[int]:
-        """The tokenizer's end-of-text token."""
+        """Returns the id of the tokenizer's end-of-text token, as a set."""
         end = self.own_tokenizer.hf.eos_token_id
         return set() if end is None else {int(end)}
 
     def __getattr__(self, name: str) -> Any:
-        """Returns any other method of a backend. All of them refuse."""
+        """Returns any other method of a backend. The returned method raises an error."""
         if name in _REFUSED:
             return lambda *_, **__: self._refuse(_REFUSED[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -143,16 +144,16 @@ class VllmBackend:
     def _refuse(self, what: str) -> NoReturn:
         raise ModelError(
             f"{self.name} is run by vLLM, which does not provide {what}. With vLLM, steerlens can read residual streams, score "
-            "choices and write texts, with and without plans. For everything else, load the model with steerlens.load."
+            "choices and write texts, with and without plans. For all other functions, load the model with steerlens.load."
         )
 
 
 def residual_stream(output: Any, shape: tuple[int, int, int]) -> Float[Tensor, "layer pos d_model"]:
-    """Returns the residual stream of a request in float32, after the requested layers, ascending.
+    """Returns the residual stream of a request after the requested layers, as float32. The layers are in ascending order.
 
     Args:
-        output: vLLM's output, with the data that vllm-lens adds.
-        shape: the number of layers, of tokens, and the width.
+        output: the output of vLLM, with the data that vllm-lens adds.
+        shape: the number of layers, the number of tokens, and the width of the residual stream.
 
     Raises:
         ModelError: the residual stream has another shape, or is missing.
@@ -162,7 +163,7 @@ def residual_stream(output: Any, shape: tuple[int, int, int]) -> Float[Tensor, "
         given = "none" if found is None else f"a tensor of shape {list(found.shape)}"
         raise ModelError(
             f"vllm-lens returned {given} for a residual stream of shape {list(shape)} (layer, token, d_model). The log of "
-            "vllm-lens says why. Expected vllm-lens 1.3 with the vLLM version that it is made for, and VLLM_LENS_DISABLE not "
-            "set."
+            "vllm-lens says why. Expected vllm-lens 1.3 with the matching version of vLLM, and no environment variable "
+            "VLLM_LENS_DISABLE."
         )
     return found.float().cpu()

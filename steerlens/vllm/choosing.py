@@ -1,4 +1,4 @@
-"""How a request to the server chooses its plan, and which fields a request must not have."""
+"""Finds the plan that a request to the server chooses, and the fields that a request must not have."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,37 +6,36 @@ from typing import Any
 from steerlens.errors import SettingsError, UnknownNameError
 
 FIELD = "steerlens_plan"
-"""The key of the plan's name in vLLM's arguments."""
+"""The key under which the name of the plan is stored in vLLM's arguments."""
 STEERED = ("/v1/completions", "/v1/chat/completions")
-"""The paths that generate texts."""
+"""The paths of the requests that generate texts."""
 OPEN = (*STEERED, "/tokenize", "/detokenize")
 """The paths whose requests with a body are accepted. vLLM and vllm-lens have other paths that run code from a request."""
 _INSIDE = ("apply_hooks", "apply_steering_vectors", FIELD)
-"""The fields that a request must not set itself. The first one runs code from the request."""
+"""The fields that a request must not set. The field ``apply_hooks`` would run code from the request."""
 
 
 def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dict[str, Any]:
-    """Returns a request in vLLM's form, with the name of its plan at the place where the engine looks for it.
+    """Returns a request in the form of vLLM. The name of the plan is stored in the field in which the engine looks for it.
 
-    A request names a plan in its ``model``, such as ``gemma-3-270m:LOC-es-ES``, or in a separate field ``plan``.
+    A request names a plan in the field ``model``, for example ``gemma-3-270m:LOC-es-ES``, or in the field ``plan``.
 
     Args:
-        body: the request's JSON.
-        base: the name of the model, which unsteered requests use.
+        body: the JSON values of the request.
+        base: the name of the model without a plan, which unsteered requests use.
         plans: the plans by name.
 
     Raises:
-        UnknownNameError: there is no such plan.
-        SettingsError: the request has two plans, a field that no request may have, or a plan together with several texts for
-            one prompt.
+        UnknownNameError: there is no plan with the requested name.
+        SettingsError: the request names two plans, has a forbidden field, or asks for several texts for one prompt under a plan.
     """
     given, name = dict(body), body.get("plan")
     by_model = str(body.get("model", base)).removeprefix(base).removeprefix(":") if _names(body.get("model"), base) else None
     given.pop("plan", None)
     if name is not None and by_model is not None and name != by_model:
         raise SettingsError(
-            f"plan {name!r} and model {body['model']!r} given, which name two different plans: expected one plan. Remove one "
-            "of the two."
+            f"plan {name!r} and model {body['model']!r} given, which name two different plans: expected one plan. Remove "
+            "plan, or remove the plan's name from model."
         )
     inside = given.get("vllm_xargs") or {}
     if not isinstance(inside, Mapping) or not isinstance(name, str | None):
@@ -61,5 +60,5 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
 
 
 def _names(model: Any, base: str) -> bool:
-    """Returns whether a model's name contains the name of a plan."""
+    """Returns whether the name of a model contains the name of a plan."""
     return isinstance(model, str) and model.startswith(f"{base}:")

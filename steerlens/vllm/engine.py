@@ -1,4 +1,4 @@
-"""Scoring with vLLM: every choice of every row is a separate request, for which vLLM returns the log probabilities of its
+"""Scores rows with vLLM. Every choice of every row is a separate request, and vLLM returns the log probabilities of the request's
 tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 class VllmEngine:
-    """Rows, each a prompt with its choices, that can be run under any plan. It has the methods of ``models.engine.Engine``."""
+    """An engine that scores rows under any plan. A row is a prompt with its choices. The methods are the same as in
+    ``models.engine.Engine``."""
 
     def __init__(self, model: "VllmModel", rows: Sequence[Row]) -> None:
-        """Makes a request from every choice.
+        """Makes one request from each choice.
 
         Args:
             model: the model that runs the requests.
-            rows: prompts with their choices, at least one row.
+            rows: the prompts with their choices. There must be at least one row.
         """
         self.model, self.rows = model, tuple(rows)
         self.requests = [(number, choice) for number, row in enumerate(rows) for choice in range(len(row.choices))]
@@ -32,12 +33,14 @@ class VllmEngine:
 
     @property
     def n_batches(self) -> int:
-        """The number of a plan's batches for the progress bar: one, because vLLM orders requests itself."""
+        """The number of batches of a plan, for the progress bar. The number is 1, because vLLM decides the order of the
+        requests."""
         return 1
 
     @property
     def base(self) -> Sums:
-        """The log probabilities without a plan of this engine. They are computed once for the plan that is applied now."""
+        """The log probabilities without a plan of this engine. The log probabilities are computed once for the plans that are
+        applied outside this engine."""
         hooks = self.model.backend.hooks_on()
         if self._base is None or self._base[0] != hooks:
             self._base = (hooks, self.log_probabilities())
@@ -47,7 +50,7 @@ class VllmEngine:
         """Returns the sum of log probabilities of every choice, by row, in nats.
 
         Args:
-            plan: the plan that steers the model; ``None`` for no steering.
+            plan: the plan that steers the model, or ``None`` for no steering.
 
         Raises:
             FingerprintError: the plan belongs to another model.
@@ -64,13 +67,13 @@ class VllmEngine:
         return sums
 
     def sweep(self, plans: Sequence["SteeringPlan"]) -> Iterator[tuple[int, Sums]]:
-        """Runs every row under every plan, one plan after another, as vLLM's passes cannot continue from each other.
+        """Runs every row under every plan, one plan after another. A pass of vLLM cannot continue from another pass.
 
         Args:
-            plans: any number of plans of this model.
+            plans: the plans for this model, in any number.
 
         Yields:
-            The plan's index, with the log probabilities.
+            The index of a plan, and the log probabilities under this plan.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -82,20 +85,21 @@ class VllmEngine:
 
 
 def summed(given: Sequence[Mapping[int, Any] | None] | None, ids: Sequence[int], first: int) -> float:
-    """Returns the sum of the log probabilities of a text's tokens, from a given token onward.
+    """Returns the sum of the log probabilities of a text's tokens, from the token with index ``first`` on.
 
     Args:
-        given: vLLM's ``prompt_logprobs``: for each token except the first, objects with a ``logprob`` in nats, by token id.
+        given: the ``prompt_logprobs`` of vLLM. Each token except the first has a mapping from token ids to objects with a
+            ``logprob`` in nats.
         ids: the tokens of the text.
-        first: the index of the first token that counts.
+        first: the index of the first token that is included in the sum.
 
     Raises:
         ModelError: vLLM did not return a log probability for every token.
     """
     if given is None or len(given) != len(ids):
         raise ModelError(
-            f"vLLM returned log probabilities of {len(given or ())} tokens, but the text has {len(ids)}: expected one for "
-            "each. Install the version of vLLM that the extra vllm names."
+            f"vLLM returned log probabilities of {len(given or ())} tokens, but the text has {len(ids)}: expected one log "
+            "probability for each token. Install the version of vLLM that the extra vllm names."
         )
     each = [(given[at] or {}).get(ids[at]) for at in range(first, len(ids))]
     if None in each:

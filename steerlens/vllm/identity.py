@@ -1,5 +1,5 @@
-"""The identity of the model in a folder, so that vectors can be used with both ways of running it. vLLM's own weights are not
-read."""
+"""The identity of the model in a folder. With the same identity, a vector can be used in vLLM and with ``steerlens.load``. The
+weights inside vLLM are not read."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Identity:
-    """A model's folder in Hugging Face's layout, and the number type of its weights in vLLM."""
+    """The folder of a model in the layout of Hugging Face, and the dtype of its weights in vLLM."""
 
     folder: Path
     dtype: torch.dtype
@@ -56,13 +56,13 @@ class Identity:
         return int(self.config.hidden_size)
 
     def weights_digest(self) -> str:
-        """Returns the same digest as ``steerlens.load`` for these files in this dtype, so that vectors can be used in both
-        directions.
+        """Returns a digest of the weights. ``steerlens.load`` gives the same digest for the same files and dtype, so vectors from
+        ``steerlens.load`` can be used in vLLM, and vectors from vLLM in ``steerlens.load``.
 
-        The digest includes tensors that TransformerLens makes from the weights, so the model is read into the CPU's memory,
-        once. The digest is then stored in the cache folder for these files. If the model does not fit into memory, or
-        TransformerLens cannot run it, the digest is that of the files themselves. Vectors from ``steerlens.load`` are then
-        refused; use ``plan.moved_to(model)`` if you want to use them.
+        The digest includes tensors that TransformerLens makes from the weights, so the model is read into the CPU's memory once.
+        The digest of the files is then stored in the cache folder. If the model does not fit into memory, or if TransformerLens
+        cannot run it, the digest is computed from the files. Vectors from ``steerlens.load`` then raise an error. Use
+        ``plan.moved_to(model)`` to use these vectors.
 
         Raises:
             ModelError: the folder contains no weights in safetensors.
@@ -75,8 +75,8 @@ class Identity:
             digest = load(self.folder, "cpu", self.dtype).backend.weights_digest()
         except SteerlensError as error:
             _log.warning(
-                "vectors of steerlens.load cannot be used with %s in vLLM, because its weights could not be read to compare "
-                "them: %s",
+                "vectors from steerlens.load cannot be used with %s in vLLM, because the weights could not be read and "
+                "compared: %s",
                 self.folder,
                 error,
             )
@@ -91,12 +91,14 @@ class Identity:
         needed = 2 * self.dtype.itemsize * sum(math.prod(shape) for _, _, shape in self._tensors())
         free = int(psutil.virtual_memory().available)
         if needed > free:
-            raise ModelError(f"this takes {needed >> 20} MiB of the CPU's memory, but only {free >> 20} MiB are free.")
+            raise ModelError(
+                f"reading the weights takes {needed >> 20} MiB of the CPU's memory, but only {free >> 20} MiB are free."
+            )
 
     def _files(self) -> list[Path]:
         found = sorted(self.folder.glob("*.safetensors"))
         if not found:
-            raise ModelError(f"folder {self.folder} has no weights in safetensors: expected *.safetensors.")
+            raise ModelError(f"folder {self.folder} has no weights in safetensors: expected files with names *.safetensors.")
         return found
 
     def _tensors(self) -> Iterator[tuple[Path, str, list[int]]]:

@@ -1,4 +1,4 @@
-"""``load``: loads a model in vLLM, with vllm-lens at every block."""
+"""The function ``load``, which loads a model in vLLM with vllm-lens at every block."""
 
 import os
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from steerlens.vllm.model import VllmModel
 from steerlens.vllm.requests import Requests
 
 FIXED = {"enable_prefix_caching": False, "enforce_eager": True}
-"""The fixed settings of vLLM. The keys of a steered text must not be used for another text, and compiled passes cannot be
-steered."""
+"""The fixed settings of vLLM. Prefix caching is off because attention keys and values of a steered text must not be used for
+another text. Eager mode is on because compiled passes cannot be steered."""
 _CLOSE = 0.05
-"""The largest relative error of an added vector, from rounding in half precision."""
+"""The largest relative error of an added vector that rounding in half precision explains."""
 INSTALL = (
     "vLLM needs a separate environment. Make one with: python3.12 -m venv vllm. Then install there: pip install 'steerlens[vllm]'"
 )
@@ -42,16 +42,18 @@ def load(
     """Loads a model in vLLM.
 
     Args:
-        name: as for ``steerlens.load``: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` takes float32 on a CPU, and bfloat16 on a GPU that computes in
-            it. Vectors that were taken in one dtype are refused in another.
+        name: the name of an embedded model, a Hugging Face model id, a folder or a GGUF file. ``steerlens.load`` takes the same
+            names.
+        dtype: ``float32``, ``bfloat16`` or ``float16``. ``None`` takes float32 on a CPU, and bfloat16 on a GPU that supports
+            bfloat16. A vector that was taken in one dtype cannot be used in another dtype.
         revision: the branch, tag or commit on the hub.
-        prepend_bos: as for ``steerlens.load``.
-        settings: any other of ``vllm.LLM``'s arguments, such as ``max_model_len``, ``tensor_parallel_size`` and
+        prepend_bos: whether BOS is put in front of every text. ``steerlens.load`` documents this argument.
+        settings: other arguments of ``vllm.LLM``, such as ``max_model_len``, ``tensor_parallel_size`` and
             ``pipeline_parallel_size``.
 
     Raises:
-        ModelError: vLLM or vllm-lens is not installed, or vLLM cannot read or run the model or return its residual streams.
+        ModelError: vLLM or vllm-lens is not installed, vLLM cannot read or run the model, or vLLM does not return its residual
+            streams.
         SettingsError: a setting would make steered results wrong.
     """
     check_installed()
@@ -62,9 +64,9 @@ def load(
     identity = model.backend.identity
     try:
         model.requests.llm = LLM(model=str(identity.folder), dtype=str(identity.dtype).removeprefix("torch."), **given)
-    except Exception as error:  # vLLM raises what it likes
+    except Exception as error:  # vLLM can raise any error
         raise ModelError(
-            f"{model.name} cannot be run by vLLM ({reason(error)}); the log of vLLM above says more. Expected an architecture "
+            f"{model.name} cannot be run by vLLM ({reason(error)}). The log of vLLM above says more. Expected an architecture "
             "that this vLLM knows, and enough memory. Settings of vLLM that change the memory are gpu_memory_utilization=, "
             "max_model_len= and tensor_parallel_size=."
         ) from error
@@ -80,10 +82,10 @@ def unloaded(
     revision: str | None = None,
     prepend_bos: bool | None = None,
 ) -> VllmModel:
-    """Returns a model without weights: it has its tokenizer and its fingerprint, and cannot run.
+    """Returns a model without weights. The model has a tokenizer and a fingerprint, and cannot be run.
 
     Args:
-        name, dtype, revision, prepend_bos: as for ``load``.
+        name, dtype, revision, prepend_bos: the arguments of ``load`` with the same names.
 
     Raises:
         ModelError: the model cannot be read.
@@ -97,7 +99,7 @@ def check_installed() -> None:
     """Checks that vLLM and vllm-lens are installed, and that vllm-lens is not switched off.
 
     Raises:
-        ModelError: one of them is missing.
+        ModelError: a package is missing, or vllm-lens is switched off.
     """
     for package in ("vllm", "vllm_lens"):
         if find_spec(package) is None:
@@ -107,10 +109,10 @@ def check_installed() -> None:
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns settings of vLLM after a check that none of them makes steered results wrong.
+    """Returns the settings of vLLM unchanged, if no setting makes steered results wrong.
 
     Args:
-        settings: arguments of ``vllm.LLM``, or of its server.
+        settings: the arguments of ``vllm.LLM`` or of vLLM's server.
 
     Raises:
         SettingsError: a fixed setting has another value, or speculative decoding is requested.
@@ -119,25 +121,26 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if wrong:
         raise SettingsError(
             f"{wrong} given, but steerlens always sets {FIXED}: attention keys and values that were computed under a plan must "
-            "not be used for another request, and compiled passes cannot be steered. Remove this argument."
+            "not be used for another request, and compiled passes cannot be steered. Remove this setting."
         )
     if settings.get("speculative_config") is not None:
         raise SettingsError(
             "speculative_config given: expected none, because rejected tokens would be counted as tokens of the text, and "
-            "plans would then steer the wrong tokens. Remove this argument."
+            "plans would then steer the wrong tokens. Remove speculative_config."
         )
     return settings
 
 
 def folder_of(name: str, revision: str | None = None) -> Path:
-    """Returns the folder of a model's files. The files of a model on the hub are downloaded, with weights in safetensors only.
+    """Returns the folder of a model's files. The files of a model on the hub are downloaded, and only safetensors files of
+    weights are used.
 
     Args:
         name: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.
         revision: the branch, tag or commit on the hub.
 
     Raises:
-        UnknownNameError: there is no such model.
+        UnknownNameError: there is no model with this name.
         ModelError: the model cannot be read.
     """
     source = source_of(name)
@@ -149,7 +152,7 @@ def folder_of(name: str, revision: str | None = None) -> Path:
         return Path(
             snapshot_download(source, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"])
         )
-    except Exception as error:  # the hub raises what it likes
+    except Exception as error:  # the hub's library can raise any error
         raise ModelError(
             f"{name} is not a folder, a file or an embedded model, and could not be downloaded from the Hugging Face hub under "
             f"this name ({reason(error)}). Check the name, and the connection to the hub."
@@ -157,11 +160,10 @@ def folder_of(name: str, revision: str | None = None) -> Path:
 
 
 def _try(model: VllmModel) -> None:
-    """Checks that a model returns residual streams, and that a plan adds to them exactly what it should, and only where it
-    should.
+    """Checks that a model returns residual streams, and that a plan adds the right vector at the right tokens.
 
     Raises:
-        ModelError: one of the two is not the case.
+        ModelError: the residual streams are missing, or the added vector is wrong.
     """
     front, layers = len(model.tokenizer.front), sorted({0, model.n_layers - 1})
     row = Row((*model.tokenizer.front, 1, 2, 3), (), front)

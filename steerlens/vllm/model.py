@@ -1,4 +1,4 @@
-"""A model that vLLM runs, with the methods of any other model of steerlens."""
+"""A model that vLLM runs. The model has the same methods as other models of steerlens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from steerlens.steering import SteeringPlan
 
 _TOKENS = 1 << 15
-"""The number of tokens in a batch of prompts. vLLM itself decides how many of them run at once."""
+"""The largest number of tokens in a batch of prompts. vLLM decides how many tokens run at the same time."""
 
 
 class VllmModel(LensModel):
-    """A model in vLLM. It supports capture, scoring, sweeps, the plane and generation, unsteered and under plans.
+    """A model in vLLM. The model supports capture, scoring, sweeps, the plane and generation, unsteered and under plans.
 
-    Hooks, derivatives, lenses on its logits and executors are refused. ``steerlens.vllm.load`` makes such a model.
+    Hooks, derivatives, lenses on logits and executors raise an error. ``steerlens.vllm.load`` returns a ``VllmModel``.
     """
 
     pads_left = True
@@ -37,15 +37,15 @@ class VllmModel(LensModel):
 
     @property
     def llm(self) -> Any:
-        """vLLM's ``LLM`` itself."""
+        """The ``vllm.LLM`` object that runs the model."""
         return self.requests.llm
 
     def check_unembedding(self) -> None:
-        """Does nothing, as vLLM returns log probabilities itself."""
+        """Does nothing, because vLLM computes log probabilities itself."""
 
     @contextmanager
     def steered(self, plan: Plan) -> Iterator[None]:
-        """Steers every request inside the block by a plan, in addition to the plans of outer blocks.
+        """Steers every request inside the ``with`` block by a plan, in addition to the plans of outer ``with`` blocks.
 
         Args:
             plan: a plan of this model.

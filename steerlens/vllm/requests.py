@@ -1,4 +1,5 @@
-"""Requests to vLLM: rows of tokens under plans, sent in parts that are not too large for vllm-lens."""
+"""Sends requests to vLLM, which are rows of tokens under plans. The requests are sent in parts that are not too large for
+vllm-lens."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,21 +11,22 @@ if TYPE_CHECKING:
     from steerlens.steering import SteeringPlan
 
 _AT_ONCE = 64
-"""The number of requests that are sent at once. For each request, vllm-lens searches all of them at every block."""
+"""The number of requests that are sent at the same time. The number is small because vllm-lens searches all of these requests for
+each request, at every block."""
 
 
 class Requests:
     """Sends requests to a ``vllm.LLM``."""
 
     def __init__(self, llm: Any) -> None:
-        """Stores the model.
+        """Stores the ``vllm.LLM`` object.
 
         Args:
-            llm: vLLM's ``LLM``, with vllm-lens.
+            llm: the ``vllm.LLM`` object, with vllm-lens.
         """
         self.llm = llm
         self.in_force: tuple[SteeringPlan, ...] = ()
-        """The plans that steer every request, before the request's own plan."""
+        """The plans that steer every request, in addition to the plan of the request. These plans are applied first."""
 
     def run(
         self,
@@ -36,16 +38,16 @@ class Requests:
         params: Sequence[Any] | None = None,
         **settings: Any,
     ) -> Iterator[Any]:
-        """Yields vLLM's output for each row, in the order of the rows.
+        """Yields the output of vLLM for each row, in the order of the rows.
 
         Args:
-            rows: the tokens of the requests. Their choices are not run.
-            plan: the plan that steers the rows; ``None`` for no steering.
-            ends: the end of the prompt of each row, in tokens; ``None`` takes the end of the row. Later tokens count as
-                generated.
-            layers: the blocks whose residual stream is returned.
-            params: vLLM's ``SamplingParams`` for each row; ``None`` takes those of one greedy token.
-            settings: other parameters for that one token, such as ``prompt_logprobs``.
+            rows: the rows with the tokens of the requests. The choices of the rows are not run.
+            plan: the plan that steers the rows, or ``None`` for no steering.
+            ends: the length of the prompt of each row, in tokens. Later tokens count as generated tokens. ``None`` takes the full
+                length of the row.
+            layers: the indices of the blocks whose residual stream is returned.
+            params: the ``SamplingParams`` of vLLM for each row. ``None`` generates one greedy token for each row.
+            settings: other ``SamplingParams`` if ``params`` is ``None``, such as ``prompt_logprobs``.
 
         Raises:
             ModelError: vLLM did not run a plan at every token.
@@ -67,6 +69,6 @@ class Requests:
                 yield output
 
     def _whole(self, plan: "SteeringPlan | None") -> "SteeringPlan | None":
-        """Returns the plans in force and the given plan as one plan; ``None`` if nothing is steered."""
+        """Returns the plans that steer every request and the given plan as one plan, or ``None`` if nothing is steered."""
         plans = [own for own in (*self.in_force, plan) if own is not None and own.layers]
         return sum(plans[1:], plans[0]) if plans else None

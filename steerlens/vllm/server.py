@@ -1,5 +1,5 @@
-"""An OpenAI-compatible server whose requests choose a plan by name. It is vLLM's server; plans are added to requests on their
-way to the engine."""
+"""An OpenAI-compatible server whose requests choose a plan by name. The server is vLLM's server, and steerlens adds the plans to
+requests before they reach the engine."""
 
 import json
 import shlex
@@ -20,20 +20,21 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class ChoosePlan:
-    """ASGI middleware that puts the name of a request's plan where the engine finds it, and refuses all other requests with a
-    body."""
+    """ASGI middleware that stores the name of a request's plan in the field in which the engine looks for it. Requests with a
+    body on other paths get an error."""
 
     base: ClassVar[str] = ""
     """The name of the model."""
     plans: ClassVar[Mapping[str, SteeringPlan]] = {}
-    """The plans by name. vLLM creates the middleware itself, without arguments, so these two fields belong to the class."""
+    """The plans by name. ``base`` and ``plans`` belong to the class, because vLLM creates the middleware itself and without
+    arguments."""
 
     def __init__(self, app: Any) -> None:
-        """Wraps an application."""
+        """Wraps an ASGI application."""
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers a request that is not accepted, and passes on any other request."""
+        """Answers a request that is not accepted with an error, and passes on any other request."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await (self.app(scope, receive, send) if scope["type"] in ("http", "lifespan") else _close(send))
             return
@@ -63,15 +64,15 @@ def serve(
     port: int = 8000,
     options: str = "",
 ) -> None:
-    """Runs the server until it is interrupted.
+    """Runs the server until the program is interrupted.
 
     Args:
-        model: the model, as returned by ``steerlens.vllm.loading.unloaded``, as the server loads the weights itself.
+        model: the model that ``steerlens.vllm.loading.unloaded`` returns. The server loads the weights itself.
         plans: the plans by name.
-        called: the name of the model in requests; with ``:`` and a plan's name after it, the plan steers the model.
-        host: the address on which the server listens.
-        port: the port.
-        options: further options of ``vllm serve``, as on a command line.
+        called: the name of the model in requests. If ``:`` and the name of a plan follow, the plan steers the model.
+        host: the address at which the server listens.
+        port: the port at which the server listens.
+        options: other options of ``vllm serve``, as they are written on a command line.
 
     Raises:
         FingerprintError: a plan belongs to another model.
@@ -103,17 +104,17 @@ def serve(
 
 
 def steered(generate: Any, plans: Mapping[str, SteeringPlan], n_front: Callable[[list[int]], int]) -> Any:
-    """Returns the method of vLLM's engine that answers a request, extended by the plan that the request names.
+    """Returns a method of vLLM's engine that answers a request under the plan that the request names.
 
     Args:
-        generate: the method, as vllm-lens has changed it.
+        generate: the engine's method that generates texts, after vllm-lens changed it.
         plans: the plans by name.
-        n_front: a function that returns how many of a text's first tokens are in front of it.
+        n_front: a function that returns the number of tokens in front of a text, such as BOS, from the tokens of the text.
     """
 
     async def under_plan(self: Any, prompt: Any, sampling_params: Any, request_id: str, **more: Any) -> AsyncIterator[Any]:
         inside = getattr(prompt, "sampling_params", None)
-        params = copy(inside or sampling_params)  # the prompts of one request share theirs
+        params = copy(inside or sampling_params)  # the prompts of one request share one object
         placed: PlacedPlan | None = None
         params.extra_args = dict(params.extra_args or {})
         name = params.extra_args.pop(FIELD, None)
@@ -123,7 +124,7 @@ def steered(generate: Any, plans: Mapping[str, SteeringPlan], n_front: Callable[
             params.extra_args |= extra_args(placed)
         if inside is not None:
             prompt.sampling_params = params
-        in_parts, written = getattr(getattr(params, "output_kind", None), "name", "") == "DELTA", 0  # as a stream is given
+        in_parts, written = getattr(getattr(params, "output_kind", None), "name", "") == "DELTA", 0  # a stream of parts
         async for output in generate(self, prompt, params, request_id, **more):
             written = len(output.outputs[0].token_ids) + (written if in_parts else 0)
             if placed is not None and placed.plan.layers and output.finished:
@@ -143,8 +144,8 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _again(content: bytes, receive: Receive) -> Receive:
-    """Returns a function that yields a body that was already read, and then later messages, such as the client's
-    disconnection."""
+    """Returns a function that first returns a body that was already read. Later calls of the function return later messages, such
+    as the client's disconnection."""
     given = iter([{"type": "http.request", "body": content, "more_body": False}])
 
     async def next_message() -> MutableMapping[str, Any]:
@@ -159,7 +160,7 @@ def _headers(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[byte
 
 
 async def _answer(send: Send, status: int, message: str) -> None:
-    """Sends an error in OpenAI's form."""
+    """Sends an error in the form of OpenAI's API."""
     error = {"error": {"message": message, "type": "invalid_request_error", "code": status}}
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})

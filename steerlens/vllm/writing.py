@@ -1,4 +1,4 @@
-"""Texts written by vLLM, in the form that Hugging Face's ``generate`` returns."""
+"""Generates texts with vLLM, and returns their tokens in the form of Hugging Face's ``generate``."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from steerlens.vllm.requests import Requests
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-"""Hugging Face's settings that have the same names in vLLM."""
+"""The names of generation settings that are the same in Hugging Face and vLLM."""
 _OURS = ("do_sample", "num_return_sequences", "pad_token_id", "stopping_criteria")
-"""Settings that ``LensModel.generate`` itself sets. It cuts a text at its stops, while vLLM writes on to the text's end."""
+"""The names of the settings that ``LensModel.generate`` sets. vLLM does not stop at the stop texts, so ``LensModel.generate``
+cuts a text at its first stop text."""
 
 
 def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, Any]) -> list[list[Any]]:
-    """Returns vLLM's ``SamplingParams`` for each text of each row. Each text has its own seed, which PyTorch draws.
+    """Returns the ``SamplingParams`` of vLLM for each text of each row. PyTorch draws a separate seed for each text.
 
     Args:
-        llm: vLLM's ``LLM``, whose defaults are those in the model's ``generation_config.json``.
+        llm: the ``vllm.LLM`` object. Its default settings come from the model's ``generation_config.json``.
         n_rows: the number of prompts.
-        max_new_tokens: the number of tokens after which a text ends if the model does not end it.
-        settings: Hugging Face's generation settings, including ``do_sample`` and ``num_return_sequences``.
+        max_new_tokens: the largest number of tokens of a text.
+        settings: the generation settings of Hugging Face, including ``do_sample`` and ``num_return_sequences``.
 
     Raises:
         SettingsError: vLLM does not have a setting.
@@ -37,7 +38,7 @@ def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, 
     if unknown:
         raise SettingsError(
             f"{', '.join(unknown)} given to a model that vLLM runs: expected only sample, temperature, n, seed, stop, "
-            f"{', '.join(_SAMPLING[1:])}. Remove this argument, or load the model with steerlens.load."
+            f"{', '.join(_SAMPLING[1:])}. Remove these arguments, or load the model with steerlens.load."
         )
     draws, default = settings["do_sample"], llm.get_default_sampling_params()
     given = {name: getattr(default, name) if settings.get(name) is None else settings[name] for name in _SAMPLING}
@@ -50,13 +51,13 @@ def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, 
 
 
 def written(requests: "Requests", batch: TokenBatch, params: Sequence[Sequence[Any]], pad_id: int) -> Int[Tensor, "text pos"]:
-    """Returns the tokens of texts after those of their prompts, padded in the same way as by Hugging Face's ``generate``.
+    """Returns the tokens of prompts and generated texts, with the same padding as in Hugging Face's ``generate``.
 
     Args:
-        requests: sends requests to vLLM.
+        requests: the object that sends requests to vLLM.
         batch: the prompts, padded in front.
-        params: the parameters of each text of each row.
-        pad_id: the token that fills up a text which ended before the others.
+        params: the ``SamplingParams`` of each text of each row.
+        pad_id: the id of the token that pads shorter texts at their end.
     """
     each = [(line, own) for line, several in enumerate(params) for own in several]
     rows = [Row(batch.rows[line].prompt, (), batch.rows[line].front) for line, _ in each]

@@ -172,7 +172,7 @@ def test_a_cache_of_your_own_goes_on_from_the_prompt(llama: sl.LensModel, plan: 
             assert torch.allclose(logits[0, -1], whole[0, -1], atol=1e-4) == named  # else the prompt ends a token earlier
         cache = _cache(tl)
         tl(ids[:, :4], past_kv_cache=cache)
-        with pytest.raises(PromptError, match="whether they belong to the prompt"):
+        with pytest.raises(PromptError, match="whether these tokens belong to the prompt"):
             tl(ids[:, 4:], past_kv_cache=cache)
 
 
@@ -196,7 +196,7 @@ def test_tokens_are_the_tokenizers_own(folders: dict[str, Path], models: dict[st
 
 
 def test_it_cannot_be_loaded_again_moved_or_cast(llama: sl.LensModel) -> None:
-    with pytest.raises(ModelError, match=r"made from a model object, .* Instead of a HookedTransformer"):
+    with pytest.raises(ModelError, match=r"made from a model object, .* If the model is a HookedTransformer"):
         _ = llama.spec
     with pytest.raises(ModelError, match=r"dtype torch\.bfloat16 was given with a HookedTransformer of torch\.float32"):
         sl.load(llama.tl, dtype="bfloat16")

@@ -141,7 +141,7 @@ def test_scores_that_a_table_makes_known(tmp_path: Path) -> None:
             register_read({"read_scores": read})
     table = ResultTable.load(_write("table", tmp_path / "t") / "answers.parquet")
     Answers(table.frame, {"model": []}).check(items="x")
-    with pytest.raises(SettingsError, match="does not fit what is used with it"):
+    with pytest.raises(SettingsError, match="was made with other parts than the given ones"):
         Answers(table.frame, {"model": []}).check(model={"name": "x"})
 
 
@@ -238,7 +238,7 @@ def test_autoencoders(tmp_path: Path) -> None:
         member.write(object_array("|i1", f"({320 << 20},)", b""))
         for _ in range(320):
             member.write(bytes(1 << 20))
-    with pytest.raises(FileError, match="its content takes 335,54"):
+    with pytest.raises(FileError, match="its unpacked content has 335,54"):
         SparseAutoencoder.load(_write("gemma-scope", tmp_path / "s", params_npz=packed.getvalue()), layer=3)
     with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:  # a header that asks for six gigabytes
         archive.writestr("W_enc.npy", object_array("<U3", f"({1 << 29},)", bytes(64)))

@@ -88,7 +88,7 @@ def test_a_steered_text_that_repeats_itself_is_said_to(llama: sl.LensModel) -> N
     loop = "año del año del año del año del año del año del"
     (said,) = look._repeats(llama, ["una respuesta"], [loop])
     assert said.startswith("Warning: the steered text repeats itself (")
-    assert "try a weaker one" in said
+    assert "Try a weaker plan" in said
     assert look._repeats(llama, [loop], [loop]) == []  # so it does unsteered
     assert look._repeats(llama, ["x"], ["una respuesta"]) == []
 
@@ -145,7 +145,7 @@ def test_align_and_place_what_came_of_it(
     assert main(["align", *shared, "--items", str(mine), *few, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "contrastive" in printed
-    place = shlex.split(printed.rpartition("To place it on the plane: ")[2])
+    place = shlex.split(printed.rpartition("To place the adapter on the plane: ")[2])
     assert place[0] == "steerlens"
     assert {"--seed", "1", "--items", str(mine)} <= set(place)
     assert main([*place[1:], "--out", str(tmp_path / "plane")]) == 0
@@ -195,7 +195,7 @@ def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items
     assert arguments.items(parsed(["sweep"]))[1] == ("es-ES",)
     assert arguments.items(parsed(["probe"]))[1] == arguments.items(parsed(["search"]))[1] == QUICK.locales
     assert arguments.items(parsed(["demo"]))[1] == StudySettings().locales
-    with pytest.raises(SettingsError, match=r"contains items in en-US, es-ES, ko-KR: expected a choice of one locale"):
+    with pytest.raises(SettingsError, match=r"contains items in en-US, es-ES, ko-KR: expected one locale"):
         arguments.items(parsed(["sweep", "--items", str(mine)]))
     with pytest.raises(UnknownNameError, match="the locales that the items contain"):
         arguments.items(parsed(["sweep", "--items", str(korean), "--locale", "es-ES"]))
@@ -205,7 +205,7 @@ def test_items_without_english_or_a_kind_are_refused(items: sl.data.Items, tmp_p
     file = tmp_path / "some.jsonl"
     file.write_text(_rows(items.of(locale="ko-KR")), encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"some\.jsonl has no items in en-US: expected some, because the other locales are compared"
+        DataError, match=r"some\.jsonl has no items in en-US: expected some items, because the other locales are compared"
     ):
         arguments.items(parsed(["demo", "--items", str(file)]))
     assert arguments.items(parsed(["plane", "--items", str(file), "--plan", "a=b"]), (), english=False)[1] == ("ko-KR",)

@@ -64,7 +64,7 @@ def test_shuffled_labels_lose_a_planted_direction(stack: sl.ResidualStack, items
         torch.testing.assert_close(control.directions.norm(dim=1), vector.directions.norm(dim=1), rtol=1e-4, atol=0)
     mean = torch.stack([_cosine(c.directions, vector.directions) for c in drawn]).mean()
     assert abs(mean) < 0.25
-    with pytest.raises(PairsError, match="the same ones that the vector was taken from"):
+    with pytest.raises(PairsError, match="exactly the pairs from which the vector was taken"):
         shuffled_vectors(vector, with_it, items.english_pairs("ko-KR"))
 
 

@@ -111,7 +111,7 @@ def test_what_a_tool_does_otherwise_is_said(
         written = vector.at(1).export(tmp_path / "x.gguf")
     tokens, front = written.notes
     assert "llama.cpp adds the vector at every token" in tokens
-    assert "from the prompt's last one onward" in tokens
+    assert "the prompt's last token and all tokens after it" in tokens
     assert "also steers the tokens in front of the prompt" in front
     assert tokens in caplog.text
     assert f"note: {tokens}" in str(written)
@@ -121,7 +121,7 @@ def test_what_a_tool_does_otherwise_is_said(
 
 
 def test_a_path_that_llama_cpp_would_cut_is_refused(vector: sl.steering.SteeringVector, tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="splits names"):
+    with pytest.raises(FileError, match="splits paths"):
         _all(vector, 1).export(tmp_path / "a:b.gguf")
 
 
@@ -410,7 +410,7 @@ def test_ai_steerability_360(vector: sl.steering.SteeringVector, tmp_path: Path)
     assert torch.equal(torch.tensor(own["directions"]["3"]), vector.direction(3)[None])
     assert 'strength=2.0), layer_ids=[1, 3], token_scope="last_k", last_k=1' in written.use
     assert "cache" in written.notes[0]
-    assert "which the plan does not steer" in _all(vector, 1).export(tmp_path / "y.svec").notes[0]
+    assert "The plan does not steer these tokens" in _all(vector, 1).export(tmp_path / "y.svec").notes[0]
     with pytest.raises(VectorError, match="has no token_scope"):
         vector.at(1, tokens="prompt").export(tmp_path / "z.svec")
     with pytest.raises(FileError, match=r"must end in \.svec"):

@@ -204,7 +204,7 @@ def test_where_a_bias_is_not_exact_it_is_refused(plain: dict[str, Any], loaded: 
         with pytest.raises(ModelError, match=rf"{said}.*torch_hooks"):
             plan.bake(plain[name], front=True, same_weights=False)
     vector = _vector(loaded["gpt2"])
-    with pytest.raises(VectorError, match=r"from the prompt's last one onward alone, but a bias is added at every token"):
+    with pytest.raises(VectorError, match=r"the prompt's last token and all tokens after it, but a bias is added"):
         vector.at(1).bake(plain["gpt2"], same_weights=False)
     with pytest.raises(VectorError, match="a bias can add vectors and nothing else"):
         vector.ablation().at(1, tokens="all").bake(plain["gpt2"], same_weights=False)

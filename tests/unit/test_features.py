@@ -119,7 +119,7 @@ def test_places_of_the_residual_stream_are_found(tmp_path: Path) -> None:
         ({"metadata": {"hook_name": "blocks.0.hook_resid_pre"}}, "residual stream after a block"),
         ({"normalize_activations": "layer_norm"}, "the units of its features differ"),
         ({"architecture": "gated"}, "gated"),
-        ({"architecture": "topk"}, "does not say the number k"),
+        ({"architecture": "topk"}, "does not contain the number k"),
         ({"architecture": "jumprelu"}, "threshold"),
         ({"activation_fn": "tanh-relu"}, "tanh-relu"),
         ({"reshape_activations": "hook_z"}, "residual stream after a block"),
@@ -145,7 +145,7 @@ def test_damaged_and_hostile_files_are_refused(tmp_path: Path) -> None:
     objects = tmp_path / "layer_1" / "params.npz"
     objects.parent.mkdir()
     np.savez(objects, W_enc=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(FileError, match="does not contain only numbers"):
+    with pytest.raises(FileError, match="contains data that are not numbers"):
         SparseAutoencoder.load(objects)
     objects.write_bytes(b"PK nothing")
     with pytest.raises(FileError, match="damaged"):

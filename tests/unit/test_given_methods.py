@@ -141,7 +141,7 @@ def test_mistakes_are_told_in_words(
 
 def test_items_that_no_score_is_measured_on(llama: sl.LensModel, items: Items, plan: SteeringPlan) -> None:
     english, factual = items.of(locale="en-US"), items.of(kind="factual", locale="es-ES")
-    with pytest.raises(SettingsError, match="no locales to score in"):
+    with pytest.raises(SettingsError, match="there are no locales to score"):
         plane(llama, english, {"f": plan})
     assert set(plane(llama, english, {"f": plan}, locales=["en-US"]).frame["locale"]) == {"en-US", "mean"}
     with pytest.raises(SettingsError, match="contains no items in es-ES that can be used to measure localization"):

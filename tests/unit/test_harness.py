@@ -281,7 +281,7 @@ def test_results_that_cannot_be_paired_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="lm_eval f1"):
         harness.lm_eval_answers({"unsteered": base, "mine": mine}, scores=["lm_eval f1"])
     steered = {"steerlens": {"model": {}, "method": "weights …, 3 × EN", "steered": True}}
-    with pytest.raises(SettingsError, match="Give these results another name"):
+    with pytest.raises(SettingsError, match="Give the results of the steered model another name"):
         harness.lm_eval_answers({"unsteered": _results(RIGHT, config=steered), "mine": mine})
 
 

@@ -159,7 +159,7 @@ def test_what_a_card_cannot_do_without_is_asked_for(plan: SteeringPlan, tmp_path
         plan.save_for_hub(tmp_path, plane=_plane(2 * plan), **GIVEN)
     other = _plane(plan)
     other.meta["model"] = {**other.meta["model"], "weights": "0" * 64}
-    with pytest.raises(SettingsError, match="does not fit what is used with it"):
+    with pytest.raises(SettingsError, match="was made with other parts than the given ones"):
         plan.save_for_hub(tmp_path, plane=other, **GIVEN)
     for lost in ("model", "methods"):
         silent = _plane(plan)
@@ -194,7 +194,7 @@ def test_a_pinned_revision_is_read(plan: SteeringPlan, vectors: VectorSet, cache
 
 def test_what_the_hub_does_not_give_is_said(plan: SteeringPlan, cache: Path) -> None:
     _cached(cache, plan)
-    with pytest.raises(FileError, match="is not a file here and cannot be read"):
+    with pytest.raises(FileError, match="is not a file on this machine and cannot be read"):
         SteeringPlan.load("someone/missing")
     with pytest.raises(FileError, match=OTHER):
         SteeringPlan.load("someone/surgical", revision=OTHER)

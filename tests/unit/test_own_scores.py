@@ -118,7 +118,7 @@ def test_what_cannot_be_measured_is_refused(llama: sl.LensModel, items: Items) -
     for scores in (["log_perplexity"], ["transfer", "log_perplexity"]):
         with pytest.raises(SettingsError, match=r"\['log_perplexity'\] given for a sweep: .* held-out text"):
             sweep(llama, items, vectors, [1], [1.0], scores=scores)
-    with pytest.raises(SettingsError, match=r"'attribution': .* runs nothing"):
+    with pytest.raises(SettingsError, match=r"'attribution': .* does not run any cell"):
         sweep(llama, items, vectors, [1], [1.0], scores=["transfer", "exact_match"], mode="attribution")
     with pytest.raises(SettingsError, match=r"given for a search: .* held-out text"):
         search(llama, items, ["es-ES"], contrasts=[replace(EN, score="log_perplexity")], settings=QUICK)

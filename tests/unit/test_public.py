@@ -121,7 +121,7 @@ def test_without_network_the_error_names_the_way_out(monkeypatch: pytest.MonkeyP
     with pytest.raises(SteerlensError, match=r"Without a network.*path='FOLDER'"):
         sl.data.blend(["es-ES"], revision="0" * 40)
     for name in ("bmlama", "mkqa"):
-        with pytest.raises(SettingsError, match=r"git clone .* give its place as path="):
+        with pytest.raises(SettingsError, match=r"git clone .* give its local path as path="):
             sl.data.public(name, ["es-ES"])
 
 

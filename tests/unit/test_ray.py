@@ -109,7 +109,7 @@ def test_the_table_is_that_of_one_process_when_a_worker_is_killed(
     monkeypatch.setattr(running, "run_told", partial(_noted, notes))
     there = run(executor=workers, resume=store)
     pd.testing.assert_frame_equal(here.frame, there.frame, check_exact=True)
-    assert "A worker of Ray died; another worker continues" in caplog.text
+    assert "A worker of Ray died, and another worker continues" in caplog.text
     begun = Counter(line for path in notes.iterdir() for line in path.read_text().splitlines())
     assert finished == list(range(1, len(begun) + 1))  # each is in the store as soon as it came
     assert len(list(notes.iterdir())) >= 2  # both had work

@@ -341,7 +341,7 @@ def test_what_cannot_be_searched(bed: Planted) -> None:
     with pytest.raises(SettingsError, match="two or more"):
         search(bed.model, split, ["es-ES"], settings=SearchSettings(layers=(2,)))
     for bad in ({"strengths": (0.0, 1.0)}, {"tokens": ()}, {"n_folds": 1}, {"dev_concepts": 0}, {"singles": 0}):
-        with pytest.raises(SettingsError, match="two first_layers and n_folds"):
+        with pytest.raises(SettingsError, match="numbers of at least 2 for first_layers and n_folds"):
             SearchSettings(**bad)
     assert StepSpec("EN", 1) == PlanSpec.of("EN", 1, 1.0, "last_onward").steps[0]
     with pytest.raises(SettingsError, match="without a score"):

@@ -82,7 +82,7 @@ def test_check_names_what_differs(
         "tokens": "all",
     }
     for name, value in wrong.items():
-        with pytest.raises(SettingsError, match=f"this Sweep does not fit what is used with it \\({name}: "):
+        with pytest.raises(SettingsError, match=f"this Sweep was made with other parts than the given ones \\({name}: "):
             swept.check(**{**right, name: value})
     with pytest.raises(SettingsError, match=r"items: .* in the table, .* given; tokens: 'last_onward' in the table, 'all' given"):
         swept.check(items=wrong["items"], tokens="all")

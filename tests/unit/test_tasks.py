@@ -219,7 +219,7 @@ def test_a_lost_worker_is_said_in_words(stored: sl.LensModel, items: Items, vect
     with pytest.raises(ModelError, match=r"worker of the executor died .*abruptly.*; finished tasks are in .*\. .*fewer workers"):
         list(Running(_Dying(), tmp_path).results(tasks, stored, tqdm(disable=True)))
     assert len(list(tmp_path.glob("*.parquet"))) == 1
-    with pytest.raises(ModelError, match=r"nothing is kept, because no resume= was given"):
+    with pytest.raises(ModelError, match=r"no results are kept, because the argument resume was not given"):
         list(Running(_Dying()).results(tasks, stored, tqdm(disable=True)))
 
 

@@ -250,7 +250,7 @@ def test_a_plan_of_another_model_and_a_lost_one_are_refused(
     with pytest.raises(ModelError, match="ran the request again"):
         Scorer(model, items[:1]).score(plan)
     stand_in.again = -1
-    with pytest.raises(ModelError, match="the log of vllm-lens says why"), plan.applied(model):
+    with pytest.raises(ModelError, match="The log of vllm-lens says why"), plan.applied(model):
         model.generate("a text", 2)
 
 

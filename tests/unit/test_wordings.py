@@ -17,6 +17,7 @@ from steerlens.errors import DataError
 from steerlens.evaluation import Scorer, answered, token_counts
 from steerlens.evaluation.attribution import attributions
 from steerlens.evaluation.comparing import compared
+from steerlens.evaluation.questions import ask
 from steerlens.evaluation.wordings import wordings
 from steerlens.settings import Scoring
 from steerlens.steering import SteeringVector
@@ -184,6 +185,16 @@ def test_token_counts(llama: sl.LensModel, items: Items) -> None:
     for item in even:
         space = sl.data.locale(item.locale).space
         assert len({len(llama.tokenizer.ids(item.prompt().text + space + choice)) for choice in item.choices}) <= 2
+
+
+def test_aliases_are_not_counted(llama: sl.LensModel) -> None:
+    items = sl.data.Items([item for item in atlas(["es-ES"]) if any(item.aliases)][:5], "with aliases")
+    assert len(items) == 5
+    pd.testing.assert_frame_equal(token_counts(llama, items, scoring=Scoring()).frame, token_counts(llama, items).frame)
+    for row, item in zip(token_counts(llama, items, scoring=Scoring()).frame.to_dict("records"), items, strict=True):
+        tokens = len(ask(llama, item, Scoring(aliases=False)).row.choices[item.answer])
+        assert row["answer"] == tokens
+        assert row["fewest"] <= tokens <= row["most"]
 
 
 def test_answers_for_the_country_named(llama: sl.LensModel) -> None:

@@ -1,2 +1,2 @@
-"""Items of the atlas that are made from open data and each locale's grammar. ``python -m steerlens.data.grounded`` writes them
-again."""
+"""Makes the items of the atlas that come from open data and each locale's grammar. ``python -m steerlens.data.grounded`` writes
+the items again."""

@@ -8,25 +8,25 @@ from typing import Any
 from steerlens.data.locales import atlas_folder
 
 MAKERS = ("facts", "customs")
-"""The modules that make files. Each has a function of the module's name, which returns rows per locale, and fills a file of
-that name."""
+"""The names of the modules that make files. Each module has a function with the module's name that returns the rows of each
+locale. The file has the same name."""
 
 
 def main() -> None:
-    """Writes one file for each maker and locale."""
+    """Writes one file for each module in ``MAKERS`` and each locale."""
     for maker in MAKERS:
         write(maker)
 
 
 def write(maker: str, folder: Path | None = None) -> list[Path]:
-    """Writes a maker's file for each locale, and returns the paths.
+    """Writes the file of one module for each locale, and returns the paths of the files.
 
     Args:
         maker: one of ``MAKERS``.
-        folder: the folder for a copy, which gets a folder for each locale; ``None`` writes into the atlas itself.
+        folder: the folder to which a copy is written, with one subfolder for each locale. ``None`` writes to the atlas.
 
     Raises:
-        SteerlensError: a package of open data is missing, or no longer contains what a concept needs.
+        SteerlensError: a package of open data is missing, or no longer contains the data that a concept needs.
     """
     files = []
     for code, rows in getattr(import_module(f"steerlens.data.grounded.{maker}"), maker)().items():
@@ -38,7 +38,7 @@ def write(maker: str, folder: Path | None = None) -> list[Path]:
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
-    """The rows as the text of a file."""
+    """Returns the rows as the text of a file."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Facts before they become rows: the question, its answer, and possible other choices."""
+"""Facts before they become rows, with the question, the answer and the possible wrong choices."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -19,34 +19,36 @@ class Fact:
     """A fact that is not yet written in any language."""
 
     concept: str
-    """The concept's id. If one fact is asked in two directions (the element of a symbol, the symbol of an element), the two ids
-    are the same up to ``#``."""
+    """The concept's id. If a fact is asked in two directions (the element of a symbol, and the symbol of an element), the ids of
+    the two questions are the same up to ``#``."""
     topic: str
     relation: str
     subject: Thing
     answer: Thing
     near: tuple[Thing, ...]
-    """Wrong answers that are chosen first."""
+    """The wrong answers that are chosen first."""
     far: tuple[Thing, ...]
-    """Wrong answers that are used if ``near`` does not contain enough."""
+    """The wrong answers that are used if ``near`` does not contain enough wrong answers."""
     source: str
     may_resemble: bool = False
-    """Whether subject and answer may begin alike. For names of months they may, as this does not give the answer away."""
+    """Whether the subject and the answer may begin with the same letters. Names of months may, because this does not give the
+    answer away."""
     difficulty: int = 2
-    """1: a child knows it; 2: it is taught at school; 3: few people know it."""
+    """The difficulty of the fact. 1: a child knows the fact. 2: the fact is taught at school. 3: few people know the fact."""
     popularity: float | None = None
-    """The number of inhabitants of the country or city in the question, from GeoNames; ``None`` for other subjects."""
+    """The number of inhabitants of the country or city in the question, from GeoNames. The number is ``None`` for other
+    subjects."""
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A fact with its choices, before the answer has a place among them."""
+    """A fact with its wrong answers. The position of the right answer among the choices is not yet decided."""
 
     fact: Fact
     wrong: tuple[Thing, ...]
 
     def row(self, grammar: Grammar, at: int) -> dict[str, Any]:
-        """The row of one locale, with the answer at the given place among the choices."""
+        """Returns the row of one locale, with the answer at position ``at`` of the choices."""
         fact = self.fact
         choices = [*self.wrong[:at], fact.answer, *self.wrong[at:]]
         return {
@@ -66,30 +68,32 @@ class Concept:
         }
 
     def is_askable(self, grammar: Grammar) -> bool:
-        """Whether a further locale can ask the concept too: its words do not give the answer away, and its choices all
-        differ."""
+        """Returns whether a further locale can also ask the concept: the question must not give the answer away, and all choices
+        must differ."""
         texts = {_text(thing, grammar.code) for thing in (self.fact.answer, *self.wrong)}
         return not _given_away(self.fact, [grammar]) and len(texts) == _CHOICES
 
 
 def stable(text: str) -> int:
-    """A number that depends on the text alone: it is the same on every machine and in every run."""
+    """Returns a number that depends only on the text. The number is the same on every machine and in every run."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
 def question(fact: Fact, grammar: Grammar, step: int = 0) -> str:
-    """The fact's question. The concept, and not the locale, decides which of the relation's templates comes first.
+    """Returns the question of a fact. The concept decides which template of the relation is used first, so the first template is
+    the same in every locale.
 
     Args:
         fact: the fact that is asked.
         grammar: the locale's grammar.
-        step: how many templates to go on; 0 for the first wording.
+        step: the number of the wording, from 0 for the first template.
     """
     return grammar.ask(fact.relation, fact.subject, (stable(fact.concept) + step) % len(grammar.questions[fact.relation]))
 
 
 def concepts(facts: Iterable[Fact], grammars: Sequence[Grammar]) -> list[Concept]:
-    """The facts that can be asked in every locale. Each has three wrong answers, which are the same in every locale."""
+    """Returns the facts that can be asked in every locale. Each fact has three wrong answers, and they are the same in every
+    locale."""
     return [
         Concept(fact, wrong)
         for fact in facts

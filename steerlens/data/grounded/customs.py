@@ -14,10 +14,11 @@ from steerlens.data.grounded.customs_writing import writing
 
 
 def customs() -> dict[str, list[dict[str, Any]]]:
-    """The rows of each asking locale, with the concepts in the same order in all of them.
+    """Returns the rows of each asking locale. The concepts are in the same order in all locales.
 
     Raises:
-        DataError: a package no longer contains what a concept needs, for example because a holiday has moved.
+        DataError: a package no longer contains the data that a concept needs, for example because a holiday was moved to another
+            date.
     """
     concepts = list(_concepts())
     return {one.code: [_row(custom, one.code) for custom in concepts] for one in owners()}

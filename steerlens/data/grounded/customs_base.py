@@ -1,4 +1,5 @@
-"""The parts of all customs from open data: one value per owner, and how a value is written in an asking locale."""
+"""The common parts of all customs from open data. A custom has one value for each owner locale, and a text for each value in each
+asking locale."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,36 +16,39 @@ from steerlens.errors import DataError
 
 @dataclass(frozen=True)
 class Owner:
-    """The data that is looked up for one locale, from the section ``open_data`` of its ``locale.json``."""
+    """The keys by which the data of one locale is looked up, from the section ``open_data`` of the file ``locale.json``."""
 
     code: str
     territory: str
-    """ISO 3166 code of the country whose customs belong to the locale. CLDR, GeoNames and the other packages use this code."""
+    """The ISO 3166 code of the country whose customs belong to the locale. CLDR, GeoNames and the other packages use ISO 3166
+    codes."""
     zone: str
     """The time zone of the country's capital, for example ``Europe/Madrid``."""
     currency_unit: str
-    """The term for the currency's unit. CLDR's own names contain the country, for example "Egyptian pound"."""
+    """The term for the unit of the currency. The names in CLDR are not used, because they contain the country, for example
+    "Egyptian pound"."""
     area_codes: Mapping[str, tuple[str, str]]
-    """Area code, as people know it, and city: for the ``capital`` and for the largest ``other`` city. A pair that is not in the
-    geocoder's data is an error."""
+    """The area code, as people know it, and the city, for the ``capital`` and for the largest ``other`` city. A pair that is not
+    in the geocoder's data raises an error."""
     place: int = 1_000_000
-    """The place of the locale's answer in a row. Locales without a place come last, in the order of their codes."""
+    """The position of the locale's answer in a row. Locales without a position come last, in the order of their codes."""
     toll_free: str = ""
-    """A toll-free number, for countries where the package's example does not begin as most of them do. A number of another type
-    is an error."""
+    """A toll-free number, for countries where the example in the package does not begin like most toll-free numbers. A number of
+    another type raises an error."""
     cities: Mapping[str, str] = field(default_factory=dict)
-    """Terms for cities that GeoNames spells differently from the term."""
+    """The terms for cities that GeoNames spells differently, by the GeoNames name."""
     boroughs: tuple[str, ...] = ()
-    """Boroughs that GeoNames lists separately from their city."""
+    """The boroughs that GeoNames lists separately from their city."""
     digits: str = "0123456789"
-    """The digits from zero to nine in which the locale writes numbers. babel leaves some numbers in Western digits."""
+    """The digits from zero to nine with which the locale writes numbers. These digits are needed because babel writes some
+    numbers in Western digits."""
     holidays: Mapping[str, str] = field(default_factory=dict)
-    """Terms for the holidays, by the package's English names. Several names of one holiday share a term; a holiday without a
-    term keeps its own name."""
+    """The terms for the holidays, by the English names in the package. Several names of one holiday share a term. A holiday
+    without a term keeps the name from the package."""
 
 
 def owners() -> tuple[Owner, ...]:
-    """The locales with customs from open data, in the order in which answers are listed."""
+    """Returns the locales with customs from open data, in the order in which answers are listed."""
     found = [one for code in atlas_locales() if (one := _owner(code)) is not None]
     return tuple(sorted(found, key=lambda one: one.place))
 
@@ -58,55 +62,56 @@ def _owner(code: str) -> Owner | None:
 
 
 def by_owner(value: Callable[[Owner], Any]) -> dict[str, Any]:
-    """The value of each locale, by code."""
+    """Returns the value of each owner locale, by its code."""
     return {one.code: value(one) for one in owners()}
 
 
 @dataclass(frozen=True)
 class Custom:
-    """One concept: the custom of each country, and how it is written."""
+    """One concept: the custom of each country, and the function that writes the custom as text."""
 
     concept: str
     topic: str
     source: str
     values: Mapping[str, Any]
-    """The value of each owner locale, as it is in the package."""
+    """The value of each owner locale, in the form of the package."""
     say: Callable[[str, Any], str]
     """The function that turns an asking locale and a value into the text of the answer."""
 
     def answers(self, asking: str) -> dict[str, str]:
-        """Every owner's answer in the asking language. Owners with the same value have the same text."""
+        """Returns the answer of every owner locale in the asking language. Owner locales with the same value have the same
+        text."""
         return {owner: self.say(asking, value) for owner, value in self.values.items()}
 
 
 def from_package(package: str, key: str) -> str:
-    """The source of a concept: the package with its version, and the key that was looked up in it."""
+    """Returns the source of a concept: the package with its version, and the key that was looked up in the package."""
     return f"{package} {version(package)}: {key}"
 
 
 def cldr(locale: str) -> Locale:
-    """The CLDR data of a locale."""
+    """Returns the CLDR data of a locale."""
     return Locale.parse(locale, sep="-")
 
 
 @cache
 def wording(locale: str) -> dict[str, Any]:
-    """The locale's questions and terms, written by hand."""
+    """Returns the questions and terms of a locale, which were written by hand."""
     text = atlas_folder(locale).joinpath("customs_wording.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
 
 
 def term(asking: str, key: str) -> str:
-    """The word in the asking language for a value that is the key of a term."""
+    """Returns the word in the asking language for the key of a term."""
     return str(wording(asking)["terms"][key])
 
 
 def as_written(_asking: str, value: object) -> str:
-    """A value that is written in the same way in every language, such as a phone number."""
+    """Returns the text of a value that is written in the same way in every language, such as a phone number."""
     return str(value)
 
 
 def plain(text: str) -> str:
-    """The text with ordinary spaces and without direction marks. These characters cannot be seen in an answer, but they would
-    be scored."""
+    """Returns the text with ordinary spaces and without direction marks. Special spaces and direction marks cannot be seen in an
+    answer, but they would change its score."""
     return " ".join(text.replace("\u200e", "").replace("\u200f", "").replace("\u061c", "").split())

@@ -1,4 +1,4 @@
-"""Time zones of the capitals, from the tz database in the tzdata package."""
+"""Customs about clocks, from the time zones of the capitals in the tz database of the tzdata package."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ def _full_hour(asking: str, hour: int) -> str:
 
 
 def _zone(key: str) -> ZoneInfo:
-    """The zone from the package, and not from the system, as the version of the system's data is not pinned."""
+    """Returns the time zone from the package. The system's data is not used, because its version is not pinned."""
     with resources.files("tzdata").joinpath("zoneinfo", *key.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key)
 
@@ -45,7 +45,7 @@ def _winter_hours(key: str) -> int:
 
 
 def _forward(key: str) -> str:
-    """The day on which clocks go forward, as the key of a term. It must be the same in every year that is checked."""
+    """Returns the day on which clocks go forward, as the key of a term. The day must be the same in every year in ``YEARS``."""
     found = [_forward_in(_zone(key), year) for year in YEARS]
     common = frozenset.intersection(*found)
     if not common:
@@ -54,8 +54,8 @@ def _forward(key: str) -> str:
 
 
 def _forward_in(zone: ZoneInfo, year: int) -> frozenset[str]:
-    """All names of the day: its place counted from the start of the month and, if it is the last of its kind, the name with
-    ``last`` too."""
+    """Returns all names of the day on which clocks go forward in a year. A name counts the weekday from the start of the month,
+    for example ``second_sunday_march``. If the weekday is the last in the month, there is also a name with ``last``."""
     noons = [datetime(year, 1, 1, 12) + timedelta(days=day) for day in range(365)]
     steps = [after for before, after in pairwise(noons) if _offset(zone, after) > _offset(zone, before)]
     if not steps:

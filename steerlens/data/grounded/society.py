@@ -11,16 +11,16 @@ from steerlens.data.grounded.subjects import signs, subjects, units
 
 _WIDESPREAD = ("es", "en", "fr", "pt", "de", "it", "nl", "ar", "ru", "fa", "tr", "sw")
 _SPOKEN = 5.0
-"""A percentage. A language that more than this share of a country's people speak is not used as a wrong answer for that
-country."""
+"""A percentage of a country's people. A language that more people speak is not used as a wrong answer for the country."""
 _OLD_SIGNS = (("GBP", "lira"),)
-"""Units that also had the sign of another currency: £ was used for lira."""
+"""The units that also had the sign of another currency. For example, £ was also used for lira."""
 _TENDER_ON = date(2025, 1, 1)
-"""The currencies on this day are used, so that a later run gives the same facts."""
+"""The day whose currencies are used. The day is fixed, so a later run gives the same facts."""
 
 
 def languages() -> Iterator[Fact]:
-    """Yields the facts about the one official language of a country, from CLDR."""
+    """Yields the facts about the official language of a country, from CLDR. Countries with several official languages are left
+    out."""
     for code in subjects("languages"):
         official = need("babel.languages").get_official_languages(code, de_facto=code in ("MX", "GB"))
         if len(official) != 1:
@@ -40,7 +40,7 @@ def languages() -> Iterator[Fact]:
 
 
 def scripts() -> Iterator[Fact]:
-    """Yields the facts about the script that a language is usually written in."""
+    """Yields the facts about the script in which a language is usually written."""
     likely = need("babel.core").get_global("likely_subtags")
     usual = tuple(Thing("script", code) for code in ("Latn", "Cyrl", "Arab", "Deva", "Hebr", "Grek", "Geor", "Armn"))
     for code in subjects("scripts"):
@@ -57,7 +57,7 @@ def scripts() -> Iterator[Fact]:
 
 
 def _tender(code: str) -> str | None:
-    """The only currency of a country; ``None`` if it has several or none."""
+    """Returns the only currency of a country, or ``None`` if the country has several currencies or no currency."""
     tender = need("babel.numbers").get_territory_currencies(code, _TENDER_ON)
     return tender[0] if len(tender) == 1 else None
 
@@ -84,7 +84,7 @@ def currencies() -> Iterator[Fact]:
 
 
 def currency_symbols() -> Iterator[Fact]:
-    """Yields the facts about the currency that a sign stands for."""
+    """Yields the facts about the currency of a currency sign."""
     unit_of = units()
     for code, tag in signs().items():
         yield Fact(
@@ -100,8 +100,8 @@ def currency_symbols() -> Iterator[Fact]:
 
 
 def calling_codes() -> Iterator[Fact]:
-    """Yields the facts about a country's calling code. The wrong answers have the same length and, if there are such codes, the
-    same first digit."""
+    """Yields the facts about a country's calling code. The wrong answers are codes with the same length and, if there are enough,
+    with the same first digit."""
     of = need("phonenumbers").country_code_for_region
     codes = {code: str(of(code)) for code in abroad("called")}
     for code, number in codes.items():
@@ -119,8 +119,8 @@ def calling_codes() -> Iterator[Fact]:
 
 
 def domains() -> Iterator[Fact]:
-    """Yields the facts about a country's internet domain, if the country's name does not begin with it in a language of the
-    Latin script."""
+    """Yields the facts about the internet domain of a country. A country is left out if its name in a language with Latin letters
+    begins with the domain."""
     own = {code: str(countries()[code]["tld"]) for code in abroad("domains")}
     for code, domain in own.items():
         names = latin_names(country(code))

@@ -1,12 +1,12 @@
-"""The subjects of questions: well-known countries, cities, languages and elements, written by hand in ``subjects.json``.
-Everything else is looked up.
+"""The subjects of questions: well-known countries, cities, languages and elements, written by hand in ``subjects.json``. All
+other data is looked up in packages.
 
-``capitals``, ``called`` and ``domains`` leave out the countries of the atlas's locales, as cultural items ask about these.
-``continents`` leaves out countries on two continents (Russia, Turkey, Egypt, Kazakhstan, Indonesia). ``called`` leaves out
-countries that share a calling code. ``scripts`` leaves out languages with two scripts or with a script of the same name.
-``near_by_sea_or_claim`` contains pairs of countries that have no border on land, or only a disputed one: neither country is
-used as a wrong answer about the other. ``units`` contains the words that people use for a currency at home. It leaves out
-dollars, as their Chinese names contain the country.
+The lists ``capitals``, ``called`` and ``domains`` leave out the countries of the atlas's locales, because cultural items ask
+about these countries. ``continents`` leaves out countries on two continents (Russia, Turkey, Egypt, Kazakhstan, Indonesia).
+``called`` leaves out countries that share a calling code. ``scripts`` leaves out languages with two scripts or with a script of
+the same name. ``near_by_sea_or_claim`` contains pairs of countries that have no border on land, or only a disputed border. A
+country of a pair is not used as a wrong answer about the other country. ``units`` contains the words that people use for a
+currency in its country. Dollars are left out, because their Chinese names contain the country.
 """
 
 import json
@@ -22,20 +22,22 @@ def _all() -> dict[str, Any]:
 
 
 def subjects(name: str) -> tuple[str, ...]:
-    """The codes of one list, in its order."""
+    """Returns the codes of one list, in the order of the file."""
     return tuple(" ".join(_all()[name]).split())
 
 
 def units() -> dict[str, str]:
-    """The unit of each currency, by ISO code."""
+    """Returns the unit of each currency, by ISO code."""
     return {code: unit for unit, codes in _all()["units"].items() for code in codes.split()}
 
 
 def signs() -> dict[str, str]:
-    """The currencies with a sign that no other currency has, and for each a locale whose people write it."""
+    """Returns the currencies with a sign that no other currency has. The value of each currency is a locale in which people write
+    the sign."""
     return dict(_all()["signs"])
 
 
 def cities() -> list[tuple[str, str, str]]:
-    """Key, country and GeoNames' name of each city. The key is a time zone if CLDR names the city as its exemplar city."""
+    """Returns the key, the country and the GeoNames name of each city. The key is a time zone if CLDR names the city as the
+    exemplar city of the time zone."""
     return [(key, owner, name) for key, (owner, name) in _all()["cities"].items()]

@@ -1,7 +1,7 @@
-"""Facts written as tables: a relation with its questions, its subjects and the answer for each subject.
+"""Facts that are written as tables. A table is a relation with its questions, its subjects and the answer for each subject.
 
-Data that is the same in every language is in ``tables.json`` next to this file: the relations, their topics and, for each
-subject, its answer, how hard it is, and which other answers would be right or arguable. Names and questions are in the
+The file ``tables.json`` next to this module contains the data that is the same in every language. The data are the relations with
+their topics, and the answer, the difficulty and other possibly right answers of each subject. Names and questions are in the
 ``tables.json`` of each locale.
 """
 
@@ -16,7 +16,7 @@ from steerlens.data.grounded.concepts import Fact
 from steerlens.data.grounded.grammar import Thing
 
 SOURCE = "written, common knowledge"
-"""The source of facts that were written without looking anything up."""
+"""The source of facts that were written from common knowledge."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Subject:
     answer: str
     difficulty: int
     never: tuple[str, ...] = ()
-    """Answers that must not be used as wrong choices for this subject."""
+    """The answers that must not be used as wrong choices for this subject."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Table:
     subjects: tuple[Subject, ...]
 
     def facts(self) -> Iterator[Fact]:
-        """Yields a fact for each subject. The wrong answers are the answers of other subjects, but never the subject itself."""
+        """Yields a fact for each subject. The wrong answers are the answers of other subjects. The subject is never a wrong
+        answer."""
         answers = dict.fromkeys(subject.answer for subject in self.subjects)
         for subject in self.subjects:
             wrong = (other for other in answers if other not in (subject.key, subject.answer, *subject.never))
@@ -56,17 +57,17 @@ class Table:
             )
 
     def subject(self, subject: Subject) -> Thing:
-        """A subject as a thing with a name."""
+        """Returns a subject as a ``Thing``, which has a name in every locale."""
         return Thing(f"{self.relation} subject", subject.key)
 
     def answer(self, key: str) -> Thing:
-        """An answer as a thing with a name."""
+        """Returns an answer as a ``Thing``, which has a name in every locale."""
         return Thing(f"{self.relation} answer", key)
 
 
 @cache
 def tables() -> tuple[Table, ...]:
-    """All relations, in the order of the file."""
+    """Returns all relations, in the order of the file."""
     given: dict[str, Any] = json.loads(resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8"))
     return tuple(
         Table(relation, own["topic"], tuple(_subject(key, *row) for key, row in own["rows"].items()))

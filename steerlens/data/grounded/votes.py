@@ -1,8 +1,8 @@
-"""Votes for the atlas's cultural answers, counted in BLEnD's annotations.
+"""Counts the votes for the atlas's cultural answers in BLEnD's annotations.
 
-``python -m steerlens.data.grounded.votes FOLDER`` reads the files in a folder (``Spain_data.json`` and the like, from the data
-set's repository) and the table ``atlas/surveys.json``, which names the survey question for each concept. It writes
-``atlas/votes.json``: for each concept and locale, how many people gave the atlas's answer, under any of its names.
+``python -m steerlens.data.grounded.votes FOLDER`` reads the files in a folder, such as ``Spain_data.json`` from the data set's
+repository. The table ``atlas/surveys.json`` gives the survey question of each concept. The program writes ``atlas/votes.json``,
+which contains the number of people who gave the atlas's answer, under any of its names, for each concept and locale.
 """
 
 import json
@@ -37,11 +37,11 @@ def counted(table: Mapping[str, str], folder: str | Path) -> dict[str, dict[str,
     """Returns the votes by concept and locale, for the countries whose files are in the folder.
 
     Args:
-        table: the survey's question for each concept.
+        table: the id of the survey question for each concept.
         folder: the folder with the annotations.
 
     Raises:
-        FileError: a file does not have the format.
+        FileError: a file does not have the format of the annotations.
     """
     items = atlas("all", shared=True).of(kind="cultural")
     votes: dict[str, dict[str, dict[str, Any]]] = {concept: {} for concept in table}
@@ -65,7 +65,8 @@ def _votes(item: Item, asked: Asked) -> dict[str, Any]:
 
 
 def _same(names: Iterable[str], answer: Answer) -> bool:
-    """Whether a word of an answer is one of the names, or contains one as whole words. Accents and case are ignored."""
+    """Returns whether a word of an answer is one of the names, or contains one of the names as separate words. Accents and case
+    are ignored."""
     words = [f" {' '.join(plain(word).split())} " for word in answer.own]
     return any(f" {' '.join(plain(name).split())} " in word for name in names for word in words)
 

@@ -1,4 +1,5 @@
-"""The Aya data set: instructions and answers that people wrote in 65 languages. They are not translations of each other."""
+"""Loads the Aya data set: instructions and answers that people wrote in 65 languages. The texts are not translations of each
+other."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,7 @@ from steerlens.progress import progress
 
 _ID = "CohereLabs/aya_dataset"
 _TRADITIONAL = "Traditional"
-"""The first word of the names of languages that are written in traditional Chinese characters."""
+"""The first word of the name of a language that is written in traditional Chinese characters."""
 
 
 def aya(
@@ -24,21 +25,21 @@ def aya(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> ParallelCorpus:
-    """Returns the instructions of the Aya data set (arXiv 2402.06619) with their answers. Each is in one locale only.
+    """Returns the instructions of the Aya data set (arXiv 2402.06619) with their answers. Each instruction is in one locale only.
 
-    They are for tuning a model in several languages. Methods that align languages cannot learn from them.
+    Use the instructions to tune a model in several languages. Methods that align languages cannot learn from these texts.
 
     Args:
-        locales: locales, or names such as ``spa``. English is among them only if it is named.
+        locales: locales, or names such as ``spa``. English is included only if it is named.
         split: ``train`` or ``test``.
-        prompt: whether to write each instruction as a question, after the locale's word for "Question" and before its word for
-            "Answer"; ``False`` uses the instruction alone.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        prompt: whether each instruction is written as a question, between the locale's words for "Question" and "Answer".
+            ``False`` uses the instruction alone.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
-        DataError: the data set lacks a column, or nothing can be used.
+        FileError: the data set cannot be read. Without a network, give ``path``.
+        DataError: the data set lacks a column, or no text can be used.
         UnknownNameError: the data set does not have a locale.
     """
     source, collecting = checked(Source(_ID, revision or "main", path)), Collecting("aya", "Apache 2.0")

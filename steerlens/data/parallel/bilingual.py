@@ -1,4 +1,5 @@
-"""Data sets with one file of English pairs per language. Translations of the same English text are joined in one row."""
+"""Joins data sets that have one file of pairs with English for each language. Translations of the same English text are joined in
+one row."""
 
 from steerlens.data.locales import ENGLISH, locale
 from steerlens.data.parallel.collecting import Collecting
@@ -13,14 +14,14 @@ class Bilingual:
     def __init__(self, name: str, license: str) -> None:
         self._collecting = Collecting(name, license)
         self._rows: dict[str, tuple[str, dict[str, str]]] = {}
-        """The key and the texts of each row, by its English text. The English is in the normal form in which equal texts are
+        """The key and the texts of each row, by the English text. The English text is in a normal form in which equal texts are
         found."""
 
     def add(self, key: str, english: str, code: str, text: str) -> None:
-        """Adds a pair, or counts why it is left out.
+        """Adds a pair. If the pair cannot be used, counts the reason.
 
         Args:
-            key: the row's key, if no earlier pair had the same English text.
+            key: the key of the row. The key is used only if no earlier pair has the same English text.
             english: the English text.
             code: the locale of the translation.
             text: the translation.
@@ -40,7 +41,7 @@ class Bilingual:
         self._collecting.drop(f"{code}: {why}")
 
     def finish(self) -> ParallelCorpus:
-        """All rows, as ``Collecting.finish`` returns them.
+        """Returns all rows in the form of ``Collecting.finish``.
 
         Raises:
             DataError: there are no rows.
@@ -51,7 +52,7 @@ class Bilingual:
 
 
 def unusable(english: str, code: str, text: str) -> str:
-    """The reason why a translation cannot be used; empty if it can."""
+    """Returns the reason why a translation cannot be used, or an empty text if the translation can be used."""
     if not english or not text:
         return "empty text"
     if same_text(english) == same_text(text):

@@ -1,4 +1,4 @@
-"""A collection of parallel texts."""
+"""The corpus class, which is a collection of parallel texts."""
 
 import hashlib
 import logging
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Need = Literal["english", "all", "any"]
 
 _SHOWN = 5
-"""The largest number of leaks that an error names."""
+"""The largest number of leaks that an error message names."""
 _log = logging.getLogger(__name__)
 
 
@@ -38,11 +38,11 @@ class ParallelCorpus(Sequence[ParallelText]):
     """
 
     rows: Sequence[ParallelText]
-    """The rows themselves."""
+    """The parallel texts of the corpus."""
     name: str = "parallel texts"
     """The name of the corpus in tables and errors."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """How many texts a loader or a method left out, by reason. The notes are not part of the digest."""
+    """The number of texts that a loader or a method left out, by reason. The notes are not part of the digest."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(self.rows))
@@ -50,7 +50,7 @@ class ParallelCorpus(Sequence[ParallelText]):
             often = Counter(row.key for row in self.rows).most_common(3)
             listed = ", ".join(f"{key!r} ({n} times)" for key, n in often if n > 1)
             raise DataError(
-                f"{self.name}: several rows have the same key: {listed}. Expected each key only once. Add each source only once."
+                f"{self.name}: several rows have the same key: {listed}. Expected each key once. Add each source only once."
             )
 
     @overload
@@ -82,21 +82,21 @@ class ParallelCorpus(Sequence[ParallelText]):
         return tuple(dict.fromkeys(code for row in self.rows for code in row.texts))
 
     def where(self, keep: Callable[[ParallelText], bool]) -> "ParallelCorpus":
-        """Returns the rows for which ``keep`` is true, as in ``corpus.where(lambda row: row.source == "atlas")``."""
+        """Returns the rows for which ``keep`` returns true. Example: ``corpus.where(lambda row: row.source == "atlas")``."""
         return replace(self, rows=tuple(filter(keep, self.rows)))
 
     def only(self, locales: Iterable[str] | str, *, need: Need = "english") -> "ParallelCorpus":
-        """Returns the texts in English and in some locales, from the rows that contain enough of them.
+        """Returns the texts in English and in the given locales, from the rows that contain the texts that ``need`` requires.
 
         Args:
             locales: the codes of the locales.
-            need: which rows are kept. ``english`` keeps rows with a text in English and in at least one of the locales, as
-                needed to align each language with English. ``all`` keeps rows with English and every one of the locales.
-                ``any`` keeps rows with a text in one of the locales, for example the instructions of ``aya``, which are not
-                translations; English is then kept only if the locales name it.
+            need: the rows that are kept. ``english`` keeps rows with a text in English and in at least one of the locales, which
+                aligning each language with English needs. ``all`` keeps rows with a text in English and in every one of the
+                locales. ``any`` keeps rows with a text in one of the locales, for example the instructions of ``aya``. With
+                ``any``, English texts are kept only if ``locales`` contains English.
 
         Raises:
-            UnknownNameError: no row has a text in one of the locales, or there is no such need.
+            UnknownNameError: no row has a text in one of the locales, or ``need`` is another word.
         """
         asked = dict.fromkeys((locales,) if isinstance(locales, str) else locales)
         for code in asked:
@@ -108,15 +108,15 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self, rows=tuple(_restricted(row, kept) for row in self.rows if _enough(row, kept, need)))
 
     def pairs(self, locale: str, with_: str = ENGLISH) -> list[tuple[str, str]]:
-        """Returns each text in one locale with the same text in another, from the rows that contain both. Questions come with
-        their answers.
+        """Returns pairs of a text in one locale and the same text in another locale, from the rows that contain both texts. A
+        question is followed by its answer.
 
         Args:
             locale: the code of the locale of the first text.
             with_: the code of the locale of the second text.
 
         Raises:
-            PairsError: no row contains both.
+            PairsError: no row contains texts in both locales.
         """
         found = [(row.full(locale), row.full(with_)) for row in self.rows if locale in row.texts and with_ in row.texts]
         if not found:
@@ -127,8 +127,9 @@ class ParallelCorpus(Sequence[ParallelText]):
         return found
 
     def sample(self, n: int | None, *, seed: int = 0) -> "ParallelCorpus":
-        """Returns ``n`` rows drawn by ``seed``, in their order; all rows for ``None`` or if there are fewer. Whether a row is
-        drawn depends on its key, so that a smaller draw is part of a larger one."""
+        """Returns ``n`` rows in the order of the corpus. ``None`` gives all rows, and so does an ``n`` that is larger than the
+        number of rows. ``seed`` and the key of a row decide whether the row is drawn, so a smaller sample is part of a larger
+        sample."""
         if n is None or n >= len(self):
             return self
         drawn = sorted(self.rows, key=lambda row: place(seed, f"parallel/{row.key}"))[: max(n, 0)]
@@ -136,17 +137,18 @@ class ParallelCorpus(Sequence[ParallelText]):
         return self.where(lambda row: row.key in chosen)
 
     def shuffled(self, seed: int = 0) -> "ParallelCorpus":
-        """Returns the rows in an order that is drawn by ``seed``."""
+        """Returns the rows in a random order, which depends on ``seed``."""
         rows = list(self.rows)
         random.Random(seed).shuffle(rows)
         return replace(self, rows=tuple(rows))
 
     def deduplicated(self) -> "ParallelCorpus":
-        """Returns the corpus with each text only once in a locale. The first row with a text keeps it.
+        """Returns the corpus with each text only once in a locale. The first row with a text keeps the text.
 
         Texts are compared together with their answers. Case and differences in white space are ignored. A later row loses only
-        the repeated text and keeps its other texts. The whole row is removed if it loses its English text, or if only one of
-        several texts is left: it then says nothing about how languages correspond. ``notes`` counts both.
+        the repeated text and keeps its other texts. A row is removed if it loses its English text, or if only one of several
+        texts is left. A row with one text does not show how languages correspond. ``notes`` counts the removed texts and the
+        removed rows.
         """
         seen: set[tuple[str, str]] = set()
         rows, notes = [], Counter(self.notes)
@@ -167,14 +169,15 @@ class ParallelCorpus(Sequence[ParallelText]):
         """Returns a table with one row per source and locale.
 
         Returns:
-            A data frame with the columns ``source``, ``license``, ``locale``, ``texts`` and ``answers`` (their numbers),
-                ``length`` (of all texts with their answers) and ``unit``. The unit of the length is ``words``, or
-                ``characters`` in Korean and in languages that write no spaces between words.
+            A data frame with the columns ``source``, ``license``, ``locale``, ``texts``, ``answers``, ``length`` and ``unit``.
+            ``texts`` and ``answers`` are numbers of texts and answers, and ``length`` is the length of all texts with their
+            answers. The unit of the length is ``words``, or ``characters`` in Korean and in languages that write no spaces
+            between words.
         """
         return counted(self.rows)
 
     def digest(self) -> str:
-        """Returns the SHA-256 of all rows, in order."""
+        """Returns the SHA-256 digest of all rows, in order."""
         sum_ = hashlib.sha256()
         for row in self.rows:
             sum_.update(f"{line_of(row)}\n".encode())
@@ -196,55 +199,58 @@ class ParallelCorpus(Sequence[ParallelText]):
 
     @classmethod
     def load(cls, path: str | Path) -> "ParallelCorpus":
-        """Reads a corpus that ``save`` wrote, or your own file. Each line has ``key`` and ``texts`` (by the code of the
-        locale), and optionally ``answers`` (by the code of the locale too), ``source``, ``license`` and ``concept``.
+        """Reads a corpus that ``save`` wrote, or your own file. Each line has the fields ``key`` and ``texts``, and optionally
+        ``answers``, ``source``, ``license`` and ``concept``. Texts and answers are given by the code of the locale.
 
         Args:
             path: the file, in UTF-8.
 
         Raises:
-            FileError: there is no such file, or it is not UTF-8.
-            DataError: lines are bad; each is named with file, line, field, the value given and the value expected.
+            FileError: the file does not exist or is not UTF-8.
+            DataError: lines contain errors. The message gives the file, line, field, given value and expected value of each
+                error.
         """
         return cls(read_rows(path), Path(path).name)
 
     def leaks(self, items: Items, n: int = 8) -> list[Leak]:
-        """Returns the rows that contain answers of items. Training on these rows would teach the model what is tested later.
+        """Returns the rows that give away answers of items. Training on these rows would teach the model the answers that are
+        tested later.
 
-        A row is found for one of three reasons. The first needs a row that names its concept. The other two look at the row's
-        texts:
+        A row is found for one of three reasons, which are named in ``why``:
 
         ``concept``
-            The row belongs to a concept of the items. Wordings of one concept, and ids that are the same up to ``#``, count as
-            the same concept.
+            The row belongs to a concept of the items. Wordings of one concept count as the same concept, and so do ids that are
+            the same up to ``#``.
         ``name``
-            A text contains the answer and also every part of the question that is not frame. Frame is the part that questions
-            share: what two concepts and a tenth of the concepts of the item's relation ask with, and words that ten concepts
-            and a twentieth of all concepts ask with. From "What is the capital of Japan?" only "Japan" is left, so that "Tokyo
-            has been Japan's capital since 1868" is found. For a question without a relation, two words or four characters must
-            be left. A cultural question has no name.
+            A text contains the answer and also every part of the question outside its frame. The frame consists of the words that
+            many questions share. A word belongs to the frame if at least two concepts and a tenth of the concepts of the item's
+            relation ask with the word. A word also belongs to the frame if at least ten concepts and a twentieth of all concepts
+            ask with the word. Without its frame, the question "What is the capital of Japan?" is "Japan". The text "Tokyo has
+            been Japan's capital since 1868" is therefore found. A question without a relation must have at least two words or
+            four characters outside its frame. Cultural questions are not checked for this reason.
         ``n-gram``
-            A text contains the answer and also ``n`` words in a row from a question without a relation, or the whole of a
-            shorter question. No other concept of the items may ask with the same words.
+            A text contains the answer and also ``n`` words in a row from a question without a relation, or all words of a shorter
+            question. Words that another concept of the items also asks with are not used.
 
-        A frame alone is not a leak, nor is a frame with another answer: "What is the capital of Thailand? Bangkok" does not
-        give anything away about Japan. An answer alone is not a leak either, nor is a question without its answer.
+        A frame alone and a frame with another answer are not leaks. For example, "What is the capital of Thailand? Bangkok" gives
+        nothing away about Japan. An answer alone and a question without its answer are not leaks.
 
-        Texts are compared with the items of the same language. So give the items with English among them, since a row in
-        English teaches what is asked in Spanish. Give them with several wordings (``atlas(wordings=3)``), as frames are then
-        recognized better. Words are compared as whole words. Case and accents are ignored. So an inflected name (``Ιαπωνίας``
-        for ``Ιαπωνία``) or a synonym of the answer is not found, unless the row's text in another language is found. Chinese,
-        Japanese, Korean, Thai, Lao, Khmer and Burmese are compared by characters, so that a name may be found inside a longer
-        word. All names of an item's answer are looked for, except names without letters, digits or a currency sign. A text that
-        contains name and answer for another reason ("Tokyo is a city in Japan") is found too: it is better to lose a row than
-        to keep a leak.
+        Texts are compared with the items of the same language. Give items that include English, because a row in English can
+        teach the answer to a question in Spanish. Give items with several wordings (``atlas(wordings=3)``), because frames are
+        then recognized better. Only complete words are compared, and case and accents are ignored. An inflected name
+        (``Ιαπωνίας`` for ``Ιαπωνία``) or a synonym of the answer is therefore not found, unless the row's text in another
+        language is found. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are compared by characters, so a name can be
+        found inside a longer word. All names of an item's answer are searched, except names without letters, digits or a currency
+        sign. A text that contains name and answer for another reason ("Tokyo is a city in Japan") is also found, because losing a
+        row is better than keeping a leak.
 
         Args:
-            items: the items for testing, as ``split.test``; then the items for choosing, as ``split.dev``.
-            n: the number of words, or of characters if words are not separated by spaces.
+            items: the items for testing, such as ``split.test``. Check the items for choosing, such as ``split.dev``, with a
+                second call.
+            n: the length of an n-gram in words, or in characters if words are not separated by spaces.
 
         Returns:
-            A leak for each row and concept.
+            A list with one leak for each row and concept.
 
         Raises:
             SettingsError: ``n`` is below 2.
@@ -252,11 +258,11 @@ class ParallelCorpus(Sequence[ParallelText]):
         return leaks(self.rows, items, n)
 
     def without_leaks(self, items: Items, n: int = 8) -> "ParallelCorpus":
-        """Returns the corpus without the rows that ``leaks`` finds. Their number is logged and counted in ``notes``.
+        """Returns the corpus without the rows that ``leaks`` finds. The number of removed rows is logged and stored in ``notes``.
 
         Args:
             items: the items for testing.
-            n: as in ``leaks``.
+            n: the length of an n-gram, which has the same meaning in ``leaks``.
 
         Raises:
             SettingsError: ``n`` is below 2.
@@ -274,14 +280,14 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self.where(lambda row: row.key not in keys), notes=dict(Counter(self.notes) + by_reason))
 
     def check(self, items: Items, n: int = 8) -> None:
-        """Refuses a corpus if one of its rows gives away what items ask. ``leaks`` describes what is found.
+        """Raises an error if a row of the corpus gives away an answer of the items. ``leaks`` describes which rows are found.
 
         Args:
             items: the items for testing.
-            n: as in ``leaks``.
+            n: the length of an n-gram, which has the same meaning in ``leaks``.
 
         Raises:
-            DataError: a row gives something away; the error names the first such rows.
+            DataError: a row gives an answer away. The message names the first of these rows.
             SettingsError: ``n`` is below 2.
         """
         if found := self.leaks(items, n):
@@ -294,14 +300,14 @@ class ParallelCorpus(Sequence[ParallelText]):
 
 
 def _restricted(row: ParallelText, codes: Collection[str]) -> ParallelText:
-    """The row with only its texts in some locales."""
+    """Returns the row with only its texts in the given locales."""
     texts, answers = ({code: text for code, text in some.items() if code in codes} for some in (row.texts, row.answers))
     return replace(row, texts=texts, answers=answers)
 
 
 def _enough(row: ParallelText, kept: Sequence[str], need: Need) -> bool:
-    """Whether a row has enough texts: one in any of the kept locales, one in all of them, or one in the first locale and one in
-    another."""
+    """Returns whether a row has the texts that ``need`` requires: in any kept locale, in all kept locales, or in English and
+    another locale."""
     held = [code in row.texts for code in kept]
     if need == "english":
         return held[0] and any(held[1:])

@@ -1,4 +1,4 @@
-"""The amount of text in a corpus, by source and locale."""
+"""Counts the amount of text in a corpus, by source and locale."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _COLUMNS = ("source", "license", "locale", "texts", "answers", "length", "unit")
 
 
 def counted(rows: Iterable[ParallelText]) -> "pd.DataFrame":
-    """One row per source and locale, as described in ``ParallelCorpus.counts``."""
+    """Returns a table with one row per source and locale. ``ParallelCorpus.counts`` describes the columns."""
     import pandas as pd
 
     cells: dict[tuple[str, str, str], Counter[str]] = {}

@@ -1,5 +1,5 @@
-"""Questions about a country's culture with that country's answers. Each text is in one locale, and is mixed into parallel
-texts."""
+"""Makes training texts from cultural questions and the answers of each country. Each text is in one locale and is mixed into
+parallel texts."""
 
 from steerlens.data.items import Items
 from steerlens.data.locales import ENGLISH
@@ -10,19 +10,21 @@ from steerlens.data.splits import concept_of
 
 
 def culture(items: Items, *, license: str | None = None) -> ParallelCorpus:
-    """Returns a row of one locale for each cultural item: its implicit question and the locale's own answer.
+    """Returns one row for each cultural item, with the implicit question and the locale's own answer. Each row has texts in one
+    locale.
 
-    These texts are not parallel, since each locale has another answer. They contain what alignment may erase. Mix them into
-    parallel texts, as in ``facts(split.train) + culture(split.train)``; the method then learns them through its language-model
-    loss. Factual items, and cultural items in English, are left out and counted. Give only the train part of a split.
+    The texts are not parallel, because each locale has another answer. The texts contain local knowledge that alignment may
+    erase. Mix the texts into parallel texts, for example ``facts(split.train) + culture(split.train)``. The alignment method then
+    learns the texts with its language-model loss. Factual items, and cultural items in English, are left out and counted. Give
+    only the train part of a split.
 
     Args:
-        items: the items, with the wordings that they were loaded with. Statements are used as questions too, followed by their
-            answer.
-        license: the licence of their texts; ``None`` uses the atlas's licence for items of the atlas, and none for others.
+        items: the items, with all wordings that were loaded. Statements that end before their answer are also used as questions.
+        license: the licence of the texts. ``None`` uses the licence of the atlas for items of the atlas, and no licence for other
+            items.
 
     Raises:
-        DataError: there is no cultural item in another locale than English.
+        DataError: there is no cultural item in a locale other than English.
     """
     collecting = Collecting(f"{items.name} culture", license_of(items) if license is None else license)
     for item in items:

@@ -1,4 +1,4 @@
-"""Parallel texts of facts: the questions of items with their answers, and the completed statements."""
+"""Makes parallel texts from factual items: the questions with their answers, and the completed statements."""
 
 from steerlens.data.items import Item, Items
 from steerlens.data.locales import locale
@@ -8,18 +8,20 @@ from steerlens.data.splits import concept_of
 
 
 def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
-    """Returns a row for each wording of each factual item. Its text in every locale is the prompt that the item asks.
+    """Returns one row for each wording of each factual concept. The text of the row in a locale is the prompt of the item in this
+    locale.
 
         train = sl.data.atlas(wordings=3, cloze=True).split(seed=0).train
         corpus = sl.data.parallel.facts(train)
 
-    A statement that is to be completed becomes a plain sentence that includes its answer. Cultural items are left out and
-    counted, since their answer differs by locale. Give only the train part of a split. Each row names its concept, so that
+    A statement that ends before its answer becomes a complete sentence with the answer. Cultural items are left out and counted,
+    because their answers differ by locale. Give only the train part of a split. Each row contains the id of its concept, so
     ``ParallelCorpus.leaks`` finds rows of tested concepts.
 
     Args:
-        items: the items, with the wordings and statements that they were loaded with.
-        license: the licence of their texts; ``None`` uses the atlas's licence for items of the atlas, and none for others.
+        items: the items, with all wordings and statements that were loaded.
+        license: the licence of the texts. ``None`` uses the licence of the atlas for items of the atlas, and no licence for other
+            items.
 
     Raises:
         DataError: there is no factual item.
@@ -41,5 +43,5 @@ def facts(items: Items, *, license: str | None = None) -> ParallelCorpus:
 
 
 def license_of(items: Items) -> str:
-    """Returns the licence of the atlas for items of the atlas, and an empty text for others."""
+    """Returns the licence of the atlas for items of the atlas, and an empty text for other items."""
     return "MIT, with the attributions of the atlas" if items.name == "atlas" else ""

@@ -1,4 +1,5 @@
-"""Parallel texts in JSON Lines. A file is written completely or not at all, and reading names every bad line."""
+"""Reads and writes parallel texts in JSON Lines. A file is written completely or not at all, and an error in reading names every
+bad line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,12 @@ from steerlens.storage import write_atomically
 
 _MAPPINGS = ("texts", "answers")
 _DEFAULTS: dict[str, Any] = {"answers": {}, "source": "", "license": "", "concept": ""}
-"""The fields that a line may lack, with the values that they then have."""
+"""The optional fields of a line, with the value of a field that is missing."""
 _NAMES = tuple(one.name for one in fields(ParallelText))
 
 
 def line_of(row: ParallelText) -> str:
-    """The JSON of a row, without a line break at the end."""
+    """Returns the JSON text of a row, without a line break at the end."""
     return json.dumps(asdict(row), ensure_ascii=False)
 
 
@@ -38,12 +39,12 @@ def write_rows(path: str | Path, rows: Iterable[ParallelText]) -> Path:
 
 
 def read_rows(path: str | Path) -> tuple[ParallelText, ...]:
-    """The rows of a file. Empty lines are skipped.
+    """Returns the rows of a file. Empty lines are skipped.
 
     Raises:
-        FileError: there is no such file, or it is not UTF-8.
-        DataError: lines are bad, each named with file, line, field, the value given and the value expected; or there are no
-            rows.
+        FileError: the file does not exist or is not UTF-8.
+        DataError: there are no rows, or lines contain errors. The message gives the file, line, field, given value and expected
+            value of each error.
     """
     path, reader, seen = Path(path), RowReader(), dict[str, str]()
     rows, known = [], frozenset(known_locales())
@@ -63,12 +64,12 @@ def read_rows(path: str | Path) -> tuple[ParallelText, ...]:
         if len(reader.faults) + reader.more_faults == before:
             rows.append(ParallelText(**given))
     if not rows or reader.faults:
-        reader.finish(path.name)  # raises, with every fault
+        reader.finish(path.name)  # raises an error that lists every fault
     return tuple(rows)
 
 
 def _check(reader: RowReader, place: str, row: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Records what is wrong with the fields of a row."""
+    """Records the faults in the fields of a row."""
     for name in (name for name in row if name not in _NAMES):
         reader.fault(place, name, "a field that no row has", f"fields among {', '.join(_NAMES)}")
     for name in _NAMES:
@@ -84,7 +85,7 @@ def _check(reader: RowReader, place: str, row: Mapping[str, Any], known: frozens
 
 
 def _check_texts(reader: RowReader, place: str, name: str, value: Any, known: frozenset[str]) -> None:
-    """Records what is wrong with texts by locale. Answers may be missing."""
+    """Records the faults in a field that contains texts by locale. The field with the answers may be missing."""
     if not isinstance(value, dict) or (not value and name not in _DEFAULTS):
         reader.fault(place, name, "missing" if value is None else f"{value!r:.60} given", "a text by the code of its locale")
         return

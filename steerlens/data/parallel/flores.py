@@ -1,4 +1,4 @@
-"""FLORES+: sentences from news, children's books and a travel guide, translated by people into 200 languages."""
+"""Loads FLORES+: sentences from news, children's books and a travel guide, which people translated into 200 languages."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,20 +18,20 @@ _ID = "openlanguagedata/flores_plus"
 def flores(
     locales: Iterable[str], *, split: str = "dev", revision: str | None = None, path: str | Path | None = None
 ) -> ParallelCorpus:
-    """Returns the sentences of FLORES+ (arXiv 2207.04672), parallel in all its languages.
+    """Returns the sentences of FLORES+ (arXiv 2207.04672). The sentences are parallel in all languages of the data set.
 
-    The data set is made to measure translation. Train on ``dev`` only, never on the part on which a model's translations are
-    scored. The hub asks you to accept its terms first.
+    The data set is made to measure translation. Train only on ``dev``, and never on the part on which the translations of a model
+    are scored. The hub asks you to accept the terms of the data set first.
 
     Args:
-        locales: locales, or names such as ``spa_Latn``. English is always among them.
+        locales: locales, or names such as ``spa_Latn``. English is always included.
         split: ``dev`` (997 sentences) or ``devtest`` (1,012).
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
-        DataError: the data set lacks a column, an id occurs twice, or nothing can be used.
+        FileError: the data set cannot be read. Without a network, give ``path``.
+        DataError: the data set lacks a column, an id occurs twice, or no text can be used.
         UnknownNameError: the data set does not have a locale.
     """
     source = checked(Source(_ID, revision or "main", path))

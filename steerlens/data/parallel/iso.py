@@ -1,4 +1,4 @@
-"""The names of languages in data sets of parallel texts: ISO 639-3 codes, with a script if it is needed."""
+"""The names of languages in data sets of parallel texts, which are ISO 639-3 codes, with a script where a script is needed."""
 
 from steerlens.data.locales import locale
 from steerlens.data.public.languages import LOCALES
@@ -15,12 +15,13 @@ _CODES = (
 _NAMES: dict[str, tuple[str, ...]] = {
     LOCALES[code]: tuple(names.split("/")) for code, names in (one.split(":") for one in _CODES.split())
 }
-"""For each locale its language and, if the language is part of one, its macrolanguage: for example ``arb`` and ``ara``."""
+"""The language and the macrolanguage of each locale, for example ``arb`` and ``ara``. A language without a macrolanguage has only
+the language."""
 _SCRIPTS = {"Kore": "Hang"}
 
 
 def language(code: str) -> str:
-    """The language of a locale, for example ``arb`` for standard Arabic.
+    """Returns the language of a locale, for example ``arb`` for standard Arabic.
 
     Raises:
         UnknownNameError: the language is not known.
@@ -31,17 +32,18 @@ def language(code: str) -> str:
 
 
 def macrolanguage(code: str) -> str:
-    """The macrolanguage of a locale, for example ``ara`` for Arabic. If there is none, the language itself."""
+    """Returns the macrolanguage of a locale, for example ``ara`` for Arabic. Returns the language if there is no
+    macrolanguage."""
     language(code)
     return _NAMES[code][-1]
 
 
 def with_script(code: str) -> str:
-    """The language of a locale with the script that it is written in, for example ``kor_Hang``."""
+    """Returns the language of a locale with the script in which the language is written, for example ``kor_Hang``."""
     script = locale(code).script
     return f"{language(code)}_{_SCRIPTS.get(script, script)}"
 
 
 def known() -> tuple[str, ...]:
-    """The locales whose language has a name in data sets."""
+    """Returns the locales whose language has a name in data sets."""
     return tuple(_NAMES)

@@ -1,4 +1,5 @@
-"""Whether training texts give away what items ask: a text of the same concept, or a question together with its answer."""
+"""Finds training texts that give away answers of items. A text gives an answer away if it has the same concept, or contains the
+question and its answer."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,32 +17,33 @@ from steerlens.progress import progress
 Why = Literal["concept", "name", "n-gram"]
 
 _FRAME_CONCEPTS, _FRAME_SHARE = 2, 0.1
-"""A number and a share of concepts. Words that this many concepts of a relation, and this share of them, ask with are frame."""
+"""A number and a share of the concepts of a relation. Words in the questions of at least this many concepts belong to the frame,
+which is the part that questions share."""
 _EVERYWHERE, _EVERYWHERE_SHARE = 10, 0.05
-"""A number and a share of concepts. Words that this many concepts of any relation, and this share of all, ask with are frame
-for every question, for example "which"."""
+"""A number and a share of all concepts. Words in the questions of at least this many concepts belong to the frame of every
+question, for example "which"."""
 _ENOUGH = 2.0
-"""The least amount of its own text that a question without a relation must have. Words count 1, characters 1/2."""
+"""The smallest amount of text outside the frame of a question without a relation. A word counts 1, and a character counts 1/2."""
 _SHOW_FROM = 20_000
-"""A progress bar is shown for at least this many rows."""
+"""The smallest number of rows for which a progress bar is shown."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A row of a corpus that gives away what an item asks."""
+    """A row of a corpus that gives away the answer of an item."""
 
     key: str
     """The row's key."""
     concept: str
-    """The concept that is given away, by its name in the items, without the number of its wording."""
+    """The id of the concept whose answer is given away, without the number of the wording."""
     locale: str
-    """The code of the locale of the text that gives it away. If the row belongs to the concept itself, this is the row's first
-    locale."""
+    """The code of the locale of the text that gives the answer away. If ``why`` is ``concept``, the locale is the first locale of
+    the row."""
     why: Why
-    """``concept``: the row belongs to the item's concept. ``name``: its text contains the subject of the question, and the
-    answer. ``n-gram``: it contains a part of the question that no other question has, and the answer."""
+    """The reason. ``concept``: the row belongs to the item's concept. ``name``: the text contains the subject of the question,
+    and the answer. ``n-gram``: the text contains a part of the question that no other question has, and the answer."""
     text: str
-    """The text, with its answer."""
+    """The text that gives the answer away, with its own answer."""
 
     def __str__(self) -> str:
         return f"{self.key} ({self.locale}) gives away the answer of {self.concept} by {self.why}: {self.text!r:.120}"
@@ -49,18 +51,18 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a text must contain to give away the answer to one wording of an item."""
+    """The parts that a text must contain to give away the answer to one wording of an item."""
 
     concept: str
     name: tuple[Units, ...]
-    """The parts of the question that are its own; empty if they are too short."""
+    """The parts of the question outside its frame. The tuple is empty if these parts are too short."""
     phrases: tuple[Units, ...]
-    """Its n-grams that no other concept asks with; empty for an item with a relation."""
+    """The n-grams of the question that no other concept asks with. The tuple is empty for an item with a relation."""
     answers: tuple[Units, ...]
 
 
 class _Language:
-    """The questions of one language, in the form in which texts are searched for them."""
+    """The questions of one language, in a form for which texts can be searched."""
 
     def __init__(self, items: Sequence[Item], n: int) -> None:
         by_relation: dict[tuple[str, str], list[Item]] = {}
@@ -85,7 +87,7 @@ class _Language:
         self._sequences = Sequences((*parts, *self._by_phrase, *answers))
 
     def given_away(self, text: str) -> Iterator[tuple[str, Why]]:
-        """The concepts that a text gives away."""
+        """Yields the concepts whose answers a text gives away, with the reason."""
         found = self._sequences.found(units(text))
         for key in found:
             for one in self._by_name.get(key, ()):
@@ -97,8 +99,8 @@ class _Language:
 
 
 def leaks(rows: Sequence[ParallelText], items: Items, n: int) -> list[Leak]:
-    """The rows that give away what items ask, once for each concept, in order. ``ParallelCorpus.leaks`` describes what is
-    found.
+    """Returns a leak for each row and each concept whose answer the row gives away, in the order of the rows.
+    ``ParallelCorpus.leaks`` describes which rows are found.
 
     Raises:
         SettingsError: ``n`` is below 2.
@@ -136,13 +138,13 @@ def _language(code: str) -> str:
 
 
 def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked]:
-    """Yields what a text must contain, for each item of one kind and relation in one language. Items without a relation form
-    one group per kind.
+    """Yields the parts that a text must contain, for each item of one kind and relation in one language. Items without a relation
+    form one group per kind.
 
     Args:
         items: the items.
         n: the length of an n-gram.
-        common: n-grams that several concepts ask with, and words that many concepts ask with.
+        common: the n-grams that several concepts ask with, and the words that many concepts ask with.
     """
     related, cultural = bool(items[0].relation), items[0].kind == "cultural"
     questions = [units(item.question) for item in items]
@@ -158,22 +160,23 @@ def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked
 
 
 def _shared(marked: Iterable[tuple[str, Iterable[Units]]]) -> Counter[Units]:
-    """The number of concepts that use each mark."""
+    """Returns the number of concepts that use each mark."""
     return Counter(mark for _, mark in {(group, mark) for group, marks in marked for mark in marks})
 
 
 def _marks(question: Units) -> list[Units]:
-    """The units from which frames are recognized: words, and pairs of units that include a character."""
+    """Returns the marks of a question, by which frames are recognized. A mark is a word, or a pair of units that include a
+    character."""
     return [(unit,) for unit in question if not is_character(unit)] + [
         pair for pair in pairwise(question) if any(map(is_character, pair))
     ]
 
 
 def _name(question: Units, frame: set[Units], *, related: bool) -> tuple[Units, ...]:
-    """The parts of a question that are not frame: single words, and runs of characters.
+    """Returns the parts of a question outside its frame. A part is a single word or a run of characters.
 
-    If the whole question is frame, all of it is returned. A question without a relation has no known frame, so if too little of
-    it is its own, nothing is returned.
+    If the frame is the complete question, the complete question is returned. For a question without a relation, the frame is less
+    certain. Nothing is returned if too little of a question without a relation is outside the frame.
     """
     own = [not _is_frame(question, at, frame) for at in range(len(question))]
     parts = _parts(question, own if any(own) else [True] * len(question))
@@ -195,7 +198,7 @@ def _parts(question: Units, own: Sequence[bool]) -> tuple[Units, ...]:
         if own[at] and is_character(question[at]):
             while end < len(question) and own[end] and is_character(question[end]):
                 end += 1
-            alone = end == at + 1  # one character means little: 中 of 中国 is in many words
+            alone = end == at + 1  # one character says little: 中 of 中国 is in many words
             found.append(question[at : end + 1] if alone and end < len(question) else question[at:end])
         elif own[at]:
             found.append(question[at:end])
@@ -204,14 +207,15 @@ def _parts(question: Units, own: Sequence[bool]) -> tuple[Units, ...]:
 
 
 def _phrases(question: Units, n: int) -> list[Units]:
-    """The n-grams of a question, or the whole question if it is shorter."""
+    """Returns the n-grams of a question, or the complete question if it has at most ``n`` units."""
     if len(question) <= n:
         return [question] if len(question) > 1 else []
     return [question[at : at + n] for at in range(len(question) - n + 1)]
 
 
 def _answered(asked: _Asked, found: Mapping[Units, Sequence[int]], taken: Sequence[Units]) -> bool:
-    """Whether a text contains an answer in addition to the words of the question: Africa in "South Africa" is not an answer."""
+    """Returns whether a text contains an answer outside the words of the question. For example, Africa in "South Africa" is not
+    an answer."""
     used = {at for part in taken for at in range(found[part][0], found[part][0] + len(part))}
     places = ((at, len(answer)) for answer in asked.answers for at in found.get(answer, ()))
     return any(used.isdisjoint(range(at, at + length)) for at, length in places)

@@ -1,4 +1,4 @@
-"""Pages of GNOME's manuals in Mallard's XML format: their texts in order, and their structure."""
+"""Reads the pages of GNOME's manuals, which are in the XML format Mallard. A page gives its texts in order and its structure."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,12 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 _TEXTS = {"title", "subtitle", "p", "cite"}
-"""Elements that contain text. They contain other elements only within their lines."""
+"""The names of the elements that contain text. Other elements occur only inside the lines of this text."""
 _OPAQUE = {"code", "screen", "synopsis"}
-"""Elements whose text is not translated."""
+"""The names of the elements whose text is not translated."""
 _SKIPPED = {"info", "comment"}
-"""Elements with information about the page. Their number differs by language, as they name translators."""
+"""The names of the elements with information about the page. The number of these elements differs by language, because they name
+the translators."""
 _DEEPEST = 100
 
 
@@ -19,21 +20,21 @@ class Page:
     """The content of a page."""
 
     structure: tuple[str, ...]
-    """The names of its elements in order, with a sign at the beginning and the end of each."""
+    """The names of the page's elements in order, with a sign at the beginning and at the end of each element."""
     texts: tuple[str, ...]
-    """The text of each element that contains text, in order, with white space collapsed. It is empty if it contains a link
-    without words."""
+    """The text of each element that contains text, in order, with white space collapsed. The text of an element with a link
+    without words is replaced by an empty text."""
 
 
 class UnreadablePageError(Exception):
-    """A page that is not plain, well-formed XML. The message is the reason."""
+    """A page that is not plain, well-formed XML. The message gives the reason."""
 
 
 def page(path: Path) -> Page:
     """Reads a page.
 
-    A page with a document type declaration is refused, because it could define entities that name files or grow without end. A
-    page with more than a hundred nested elements is refused too.
+    A page with a document type declaration is refused, because the declaration could define entities that name files or grow
+    without end. A page with more than a hundred levels of nested elements is also refused.
 
     Raises:
         UnreadablePageError: the page cannot be read.
@@ -68,7 +69,7 @@ def _parsed(path: Path) -> Element:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(path.read_bytes(), True)
-    except (expat.ExpatError, OSError, ValueError, LookupError) as error:  # the last two of an encoding that it names
+    except (expat.ExpatError, OSError, ValueError, LookupError) as error:  # a wrong encoding raises the last two
         raise UnreadablePageError("not well-formed XML") from error
     return builder.close()
 
@@ -86,5 +87,5 @@ def _walk(element: Element, structure: list[str], texts: list[str]) -> None:
 
 
 def _hole(element: Element) -> bool:
-    """Whether a text contains a link without words. The reader would see the title of another page there."""
+    """Returns whether an element contains a link without words. A reader would see the title of another page at this place."""
     return any(one.tag == "link" and not "".join(one.itertext()).strip() for one in element.iter())

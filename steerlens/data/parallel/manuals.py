@@ -1,4 +1,4 @@
-"""GNOME's manuals, which volunteers translate paragraph by paragraph. Texts are aligned by the structure of their pages."""
+"""Loads GNOME's manuals, which volunteers translate paragraph by paragraph. Texts are aligned by the structure of the pages."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,27 +19,28 @@ _GET = "apt-get download gnome-user-docs && dpkg -x gnome-user-docs_*.deb FOLDER
 def manuals(
     folder: str | Path, locales: Iterable[str], *, documents: Iterable[str] = ("gnome-help", "system-admin-guide")
 ) -> ParallelCorpus:
-    """Returns the titles and paragraphs of GNOME's manuals, each in English and in the locales that it is translated into.
+    """Returns the titles and paragraphs of GNOME's manuals. Each row has a text in English and its translations into the locales.
 
     The manuals are in Debian's package ``gnome-user-docs``::
 
         apt-get download gnome-user-docs && dpkg -x gnome-user-docs_*.deb FOLDER
 
     A translated page has the same elements as the English page, in the same order, and is aligned element by element. ``notes``
-    counts, by locale, everything that is left out. Pages are left out if they are missing, have another structure or cannot be
-    read (a document type declaration is refused). Texts are left out if they are empty, contain a link without words, are the
-    same as in English, or are in another script than the locale's. Code and information about the page itself are never read.
+    contains the number of pages and texts that are left out, by locale. Pages are left out if they are missing, have another
+    structure or cannot be read. Pages with a document type declaration are not read. Texts are left out if they are empty,
+    contain a link without words, are the same as in English, or are not in the script of the locale. Code and information about
+    the page are never read.
 
     Args:
-        folder: the folder that the package was unpacked into, or the folder in it with one folder for each language (``C``,
-            ``es``, ``zh_CN``).
-        locales: the locales. English is always among them.
-        documents: the manuals that are read; a language may have only some of them.
+        folder: the folder into which the package was unpacked, or the folder inside it that has one folder for each language
+            (``C``, ``es``, ``zh_CN``).
+        locales: the locales. English is always included.
+        documents: the names of the manuals that are read. A language may have only some of the manuals.
 
     Raises:
         FileError: there are no English pages in the folder.
-        UnknownNameError: a locale is unknown, or the folder has none of its language.
-        DataError: nothing can be used.
+        UnknownNameError: a locale is unknown, or the folder has no manuals in the locale's language.
+        DataError: no text can be used.
     """
     root = _root(Path(folder))
     others = dict.fromkeys((locales,) if isinstance(locales, str) else locales)
@@ -58,10 +59,10 @@ def manuals(
 
 
 def _root(folder: Path) -> Path:
-    """The folder that contains one folder for each language.
+    """Returns the folder that contains one folder for each language.
 
     Raises:
-        FileError: there is no such folder.
+        FileError: no folder contains the English pages.
     """
     for below in _BELOW:
         if (folder / below / _ORIGINAL).is_dir():
@@ -70,11 +71,11 @@ def _root(folder: Path) -> Path:
 
 
 def _language_folder(root: Path, code: str) -> Path:
-    """The folder of a locale: the one for the language in its country, such as ``zh_CN``, or the one for its language, such as
-    ``es``.
+    """Returns the folder of a locale: the folder of the language and country, such as ``zh_CN``, or the folder of the language,
+    such as ``es``.
 
     Raises:
-        UnknownNameError: there is no such folder.
+        UnknownNameError: the manuals have no folder for the locale.
     """
     names = (locale(code).code.replace("-", "_"), code.partition("-")[0])
     found = next((root / name for name in names if (root / name).is_dir()), None)
@@ -109,7 +110,7 @@ def _add_page(collecting: Collecting, file: Path, original: Path, folders: dict[
 
 
 def _translated(file: Path, english: Page) -> Page | str:
-    """A page with the same structure as the English one, or the reason why there is none."""
+    """Returns a page with the same structure as the English page, or the reason why the page cannot be used."""
     if not file.is_file():
         return "missing"
     try:

@@ -1,4 +1,4 @@
-"""Lists of names of languages, territories and currencies, from CLDR's data for each language."""
+"""Makes lists of names of languages, territories and currencies from the CLDR data of each language."""
 
 import re
 from collections.abc import Iterable
@@ -13,22 +13,23 @@ from steerlens.errors import DataError, SettingsError
 
 _KINDS = ("languages", "territories", "currencies")
 _REMARK = re.compile(r"[\d()\[\]（）/]")
-"""The characters of a name with a remark, such as "Myanmar (Burma)". Languages do not all make the same remark."""
+"""A pattern for the characters of a name with a remark, such as "Myanmar (Burma)". Names with a remark are left out, because the
+remark differs by language."""
 _NOTHING = frozenset({"und", "mul", "mis", "zxx", "XA", "XB", "ZZ", "XXX", "XTS"})
-"""Codes that do not name a language, territory or currency."""
+"""The codes that do not stand for a language, territory or currency."""
 
 
 def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCorpus:
     """Returns lists of names, such as "Japanese, Dutch, Wolof, Thai, and Czech", with the same names in every locale.
 
-    A single name is too short to train on, and a sentence around it would need each language's grammar. CLDR's rules for each
-    language join the names of a list. A name is left out in all locales if a language lacks it, if it names a continent or
-    region, or if it contains digits or a remark in brackets. A currency's name may name its country: see
-    ``ParallelCorpus.without_leaks``.
+    A single name is too short for training, and a sentence with the name would need the grammar of each language. The rules of
+    CLDR for each language join the names of a list. A name is left out in all locales if a language lacks the name, or if the
+    name stands for a continent or region. A name with digits or with a remark in brackets is also left out in all locales. The
+    name of a currency may contain a country. Use ``ParallelCorpus.without_leaks`` to remove rows that give answers away.
 
     Args:
-        locales: the locales. English is always among them.
-        size: how many names a list has; 1 gives single names.
+        locales: the locales. English is always included.
+        size: the number of names in a list. 1 gives single names.
         seed: the seed of the order of the names.
 
     Raises:
@@ -54,7 +55,7 @@ def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCo
 
 
 def _cldr(code: str) -> Any:
-    """CLDR's data for a locale.
+    """Returns the CLDR data of a locale.
 
     Raises:
         DataError: CLDR does not have the locale.
@@ -66,12 +67,12 @@ def _cldr(code: str) -> Any:
 
 
 def _usable(key: str, name: str | None) -> bool:
-    """Whether a code has a plain name. Codes that are numbers stand for continents and regions, which contain other
-    territories."""
+    """Returns whether a code has a plain name. Codes that are numbers are not used, because they stand for continents and
+    regions."""
     names_one = bool(name) and name != key and key not in _NOTHING and not key.isdecimal()
     return names_one and _REMARK.search(name or "") is None
 
 
 def _listed(some: list[str], cldr: Any) -> str:
-    """The names as a list in the locale's style."""
+    """Returns the names as a list in the style of the locale."""
     return str(need("babel.lists").format_list(some, style="standard", locale=cldr))

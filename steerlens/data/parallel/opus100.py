@@ -1,4 +1,5 @@
-"""OPUS-100: up to a million pairs with English in each of 100 languages, from subtitles, software, laws and the like."""
+"""Loads OPUS-100: up to a million pairs with English in each of 100 languages, from subtitles, software, laws and other
+sources."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -27,22 +28,23 @@ def opus100(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> ParallelCorpus:
-    """Returns the pairs of OPUS-100 (Zhang et al., ACL 2020), with translations of the same English text in one row.
+    """Returns the pairs of OPUS-100 (Zhang et al., ACL 2020). All translations of the same English text are in one row.
 
-    The texts were collected automatically, and not all of them are translations. A text is left out and counted if it is the
-    same as in English, or in another script than its locale's. If a text has several translations into a language, only the
-    first is kept.
+    The texts were collected automatically, and some of them are not translations. A text is left out and counted if it is the
+    same as in English, or if it is not in the script of its locale. If an English text has several translations into a language,
+    only the first translation is kept.
 
     Args:
-        locales: locales or language codes. English is always among them.
+        locales: locales or language codes. English is always included.
         split: ``train``, ``validation`` or ``test``.
-        limit: how many pairs of each language are read, from the first; ``None`` reads all, a million for most languages.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        limit: the number of pairs of each language that are read, from the first pair on. ``None`` reads all pairs, which are a
+            million for most languages.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
-        DataError: the data set lacks its column, or nothing can be used.
+        FileError: the data set cannot be read. Without a network, give ``path``.
+        DataError: the data set lacks the column with the translations, or no text can be used.
         UnknownNameError: the data set does not have a locale.
     """
     source, found = checked(Source(_ID, revision or "main", path)), Bilingual("opus-100", "as its sources, see opus.nlpl.eu")
@@ -55,7 +57,7 @@ def opus100(
                     need_columns(place, row, ("translation",))
                 pair = row["translation"]
                 if not isinstance(pair, dict) or not {"en", name} <= pair.keys():
-                    raise DataError(f"{place}: translation {pair!r:.80} given; expected a text for 'en' and a text for {name!r}.")
+                    raise DataError(f"{place}: translation {pair!r:.80} given: expected a text for 'en' and a text for {name!r}.")
                 found.add(f"{config}/{split}/{number + 1}", str(pair["en"] or ""), code, str(pair[name] or ""))
             bar.update()
     return found.finish()

@@ -1,4 +1,4 @@
-"""The test sets of the Tatoeba translation challenge: short everyday sentences that people translated."""
+"""Loads the test sets of the Tatoeba translation challenge: short everyday sentences that people translated."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,23 +21,23 @@ _ENGLISH, _COLUMNS = "eng", 4
 def tatoeba(
     locales: Iterable[str], *, split: str = "validation", revision: str | None = None, path: str | Path | None = None
 ) -> ParallelCorpus:
-    """Returns the pairs with English of the Tatoeba translation challenge (Tiedemann, WMT 2020), with translations of the same
-    English sentence in one row.
+    """Returns the pairs with English from the Tatoeba translation challenge (Tiedemann, WMT 2020). All translations of the same
+    English sentence are in one row.
 
-    Each of its files contains a macrolanguage, such as Chinese. Only the lines in the locale's own language and script are
+    Each file of the challenge contains a macrolanguage, such as Chinese. Only the lines in the locale's language and script are
     read.
 
     Args:
-        locales: locales, or names such as ``spa``. English is always among them.
-        split: ``validation``, which not every language has, or ``test``.
-        revision: a commit hash or a release such as ``v2023-09-26``; ``None`` reads the current version on the hub.
-        path: a local folder with the files of the hub, such as ``dev/tatoeba-dev.eng-spa.tsv``, or of a release of the
-            challenge.
+        locales: locales, or names such as ``spa``. English is always included.
+        split: ``validation`` or ``test``. Some languages have no ``validation`` part.
+        revision: a commit hash or a release such as ``v2023-09-26``. ``None`` reads the current version on the hub.
+        path: a local folder with the files of the hub, such as ``dev/tatoeba-dev.eng-spa.tsv``, or with the files of a release of
+            the challenge.
 
     Raises:
-        FileError: a file is missing or cannot be read; without network, give ``path``.
-        DataError: nothing can be used.
-        UnknownNameError: the data set does not have a locale, or there is no such split.
+        FileError: a file is missing or cannot be read. Without a network, give ``path``.
+        DataError: no text can be used.
+        UnknownNameError: the data set does not have a locale, or ``split`` is another word.
     """
     if split not in _PARTS:
         raise UnknownNameError("split", split, _PARTS)
@@ -68,10 +68,10 @@ def _read(found: Bilingual, file: Path, code: str) -> None:
 
 
 def _file(source: Source, part: str, code: str) -> Path:
-    """The file of a language.
+    """Returns the path of the file of a language.
 
     Raises:
-        FileError: there is no such file, or the hub cannot be reached.
+        FileError: the file does not exist, or the hub cannot be reached.
     """
     pair = "-".join(sorted((_ENGLISH, macrolanguage(code))))
     if source.path is None:

@@ -1,4 +1,4 @@
-"""One text in several languages."""
+"""A parallel text, which is one text in several languages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,28 +7,29 @@ from steerlens.data.locales import locale as known_locale
 from steerlens.errors import DataError, UnknownNameError
 
 
-@dataclass(frozen=True, slots=True)  # a corpus may contain millions of them
+@dataclass(frozen=True, slots=True)  # a corpus may contain millions of texts
 class ParallelText:
     """A sentence, or a question with its answer, in one or more locales.
 
     Raises:
-        DataError: there is no key or no text, a text or an answer is empty or has white space at its ends, or an answer is in a
-            locale that has no text.
+        DataError: the key or all texts are missing, or an answer is in a locale without a text. The error is also raised if a
+            text or an answer is empty or has white space at its beginning or end.
         UnknownNameError: a locale is unknown.
     """
 
     key: str
     """The key that identifies the row in its corpus, for example ``atlas/capital-JP#2``."""
     texts: Mapping[str, str] = field(hash=False)
-    """The text by the code of the locale: a plain sentence, or a question as the model gets it, up to the word for "Answer"."""
+    """The text in each locale, by the code of the locale. A text is a plain sentence, or a question as the model gets it, up to
+    the word for "Answer"."""
     answers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """The answer to the question, by the code of the locale; empty for a plain sentence."""
+    """The answer to the question, by the code of the locale. The mapping is empty for a plain sentence."""
     source: str = ""
     """The source of the row, for example ``atlas`` or ``flores-plus``."""
     license: str = ""
     """The licence of the source, for example ``CC BY-SA 4.0``."""
     concept: str = ""
-    """The id of the concept that the row states, without the number of its wording; empty if it states no concept."""
+    """The id of the concept of the row, without the number of the wording. The id is empty for a row without a concept."""
 
     def __post_init__(self) -> None:
         if not self.key or not self.texts:
@@ -51,12 +52,12 @@ class ParallelText:
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The codes of the locales that the row has a text in."""
+        """The codes of the locales in which the row has a text."""
         return tuple(self.texts)
 
     def full(self, locale: str) -> str:
-        """Returns the text and, if there is one, the answer after it. Between them is what the locale puts there: a space, or
-        nothing in Chinese.
+        """Returns the text in a locale, followed by the answer if there is an answer. A space separates text and answer, except
+        in Chinese.
 
         Args:
             locale: the code of the locale.

@@ -1,4 +1,4 @@
-"""Loaders of public data sets, found by name."""
+"""Loaders of public data sets, and a function that finds a loader by the name of its data set."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -49,17 +49,17 @@ DATA_SETS: dict[str, Callable[..., Items]] = {
 
 
 def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
-    """Returns the items of a public data set by its name, as in ``public("global-mmlu", ["es-ES"], path="folder")``.
+    """Returns the items of a public data set by its name. Example: ``public("global-mmlu", ["es-ES"], path="folder")``.
 
     Args:
-        name: one of ``DATA_SETS``.
-        locales: the locales wanted.
-        settings: settings of the data set's own function, such as ``path`` and ``revision``.
+        name: a name in ``DATA_SETS``.
+        locales: the codes of the wanted locales.
+        settings: other arguments of the data set's loader, such as ``path`` and ``revision``.
 
     Raises:
-        UnknownNameError: there is no such data set; the error offers the nearest names.
-        SettingsError: the data set does not have one of the settings.
-        SteerlensError: the data set's own function raises an error.
+        UnknownNameError: there is no data set with this name. The message gives the most similar names.
+        SettingsError: the data set's loader does not have one of the arguments.
+        SteerlensError: the data set's loader raises an error.
     """
     if name not in DATA_SETS:
         raise UnknownNameError(
@@ -70,4 +70,4 @@ def public(name: str, locales: Iterable[str], **settings: Any) -> Items:
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise SettingsError(f"{name}: {error}. Expected only the settings of this data set's own function.") from error
+        raise SettingsError(f"{name}: {error}. Expected only arguments of the loader of this data set.") from error

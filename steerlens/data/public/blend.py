@@ -1,4 +1,4 @@
-"""BLEnD: the same questions about everyday culture, asked of people in 16 countries in their languages."""
+"""Loads BLEnD: questions about everyday culture that were asked in 16 countries, in the languages of the countries."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,8 +17,8 @@ from steerlens.data.rows import same_text
 
 FEWEST_CHOICES = 3
 _ENOUGH = 0.5
-"""A share of a country's highest vote. An answer with at least this share counts as the country's answer if one with more votes
-has no translation."""
+"""A share of the votes for a country's most frequent answer. An answer with at least this share can replace a more frequent
+answer that has no translation."""
 
 
 def blend(
@@ -28,30 +28,33 @@ def blend(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """Returns the cultural items of BLEnD (arXiv 2406.09948), joined over countries by the question's id.
+    """Returns the cultural items of BLEnD (arXiv 2406.09948). The questions of different countries are joined by the id of the
+    question.
 
     A choice is the answer that most people of a country gave, in the words of the asking country. To find these words, the
-    English translation of the answer is looked up among all pairs of words that people of the asking country used. An answer
-    that cannot be found is left out. A question with fewer than three choices is dropped.
+    English translation of the answer is searched in all pairs of words that people of the asking country used. An answer that is
+    not found is left out. A question with fewer than three choices is left out.
 
-    The implicit form is the question without its country. If the country cannot be removed, or if the question means nothing
-    without it, the question is dropped. A question that says "in your country" is already implicit; its explicit form has the
-    country's name in that place. Any other question that names no country has no explicit form. Questions that the data set's
-    scorer leaves out (too few people knew an answer) are left out here too. ``notes`` counts all of these.
+    The implicit form is the question without its country. A question is left out if the country cannot be removed, or if the
+    question has no meaning without the country. A question with the words "in your country" is already implicit, and its explicit
+    form has the country's name instead of these words. Any other question that names no country has no explicit form. Questions
+    to which too few people knew an answer are left out, as in the scorer of the data set. ``notes`` contains the number of
+    questions that are left out, by reason.
 
-    The answer of another country is left out, and counted, if at least as many people of the asking country gave it as gave
-    their own answer: it is just as right. If fewer of them gave it, it stays a choice unless ``exclusive`` is true.
+    Sometimes people of the asking country also gave the answer of another country. The answer of the other country is left out
+    and counted if it got at least as many votes in the asking country as the country's own answer. Such an answer is equally
+    right. An answer with fewer votes stays a choice unless ``exclusive`` is true.
 
-    The tag ``votes:`` says how many people of the asking country gave each choice, in the order of the choices.
+    The tag ``votes:`` contains the number of people of the asking country who gave each choice, in the order of the choices.
 
     Args:
-        locales: locales or the data set's countries (``South_Korea``). US English is always among the items.
-        exclusive: leaves out an answer of another country even if only some people of the asking country gave it.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder with ``Spain_data.json`` and the like, which is read in place of the hub.
+        locales: locales or the data set's countries (``South_Korea``). US English is always included.
+        exclusive: whether an answer of another country is left out if any person of the asking country gave it.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder with files such as ``Spain_data.json``, which is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: a file does not have the format.
         UnknownNameError: the data set does not have a locale.
     """
@@ -74,7 +77,8 @@ def blend(
 def _texts(
     gathering: Gathering, locale: str, here: Asked, others: Mapping[str, Asked], words: Words, *, exclusive: bool
 ) -> dict[str, str]:
-    """Each country's answer in the asking language; empty if the question is left out for this country."""
+    """Returns each country's answer in the asking language. The result is empty if the question is left out for the asking
+    country."""
     if here.left_out or not here.answers[0].own:
         gathering.drop(locale, "left out by the scorer's rule")
         return {}
@@ -85,7 +89,7 @@ def _texts(
             texts[other] = own
             continue
         text, english = _rendered(there, here, words)
-        # two countries whose answers share an English word gave the same answer, however it was looked up
+        # two countries whose answers share an English word gave the same answer
         text = next((before for known, before in said if known & english), text)
         said += [(english, text)] if text else []
         if text is None:
@@ -102,7 +106,7 @@ def _texts(
 
 
 def _rendered(there: Asked, here: Asked, words: Words) -> tuple[str | None, set[str]]:
-    """The answer of another country in the words of the asking country, and in English."""
+    """Returns the answer of another country in the words of the asking country, and the English words of the answer."""
     for answer in _top(there):
         text = words.render(answer, here)
         if text:

@@ -1,4 +1,4 @@
-"""BLEnD's multiple-choice questions: asked in English, with the country named."""
+"""Loads the multiple-choice questions of BLEnD, which are in English and name the country."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from steerlens.storage import json_value
 
 _COLUMNS = ("MCQID", "ID", "country", "prompt", "choices", "answer_idx")
 _INSTRUCTION = " Without any explanation"
-"""The text in a prompt at which the question ends and the form of the answer begins."""
+"""The text in a prompt at which the question ends and the instruction on the form of the answer begins."""
 
 
 def blend_choices(
@@ -30,25 +30,25 @@ def blend_choices(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """Returns BLEnD's multiple-choice questions about the countries of some locales (arXiv 2406.09948).
+    """Returns the multiple-choice questions of BLEnD (arXiv 2406.09948) about the countries of the given locales.
 
-    All questions are in English and name their country, so that each has one right answer. The items are therefore factual, in
-    US English, with the country as their topic. A concept is ``country/question#n``, so that all sets of choices of one
-    question stay on the same side of a split. A set is not drawn if one of its wrong choices is the answer of another set of
-    the same question.
+    All questions are in English and name their country, so each question has one right answer. The items are therefore factual,
+    in US English, with the country as their topic. The id of a concept is ``country/question#n``, so all sets of choices of a
+    question go to the same part of a split. A set is not drawn if one of its wrong choices is the answer of another set of the
+    same question.
 
     Args:
-        locales: the locales, or the data set's countries (``South_Korea``), that are asked about.
-        per_question: how many of each question's many sets of choices are drawn.
-        seed: the seed of this draw.
-        split: the data set's split, ``test``.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        locales: the locales whose countries the questions are about, or the data set's countries (``South_Korea``).
+        per_question: the number of sets of choices that are drawn for each question.
+        seed: the seed with which sets of choices are drawn.
+        split: the data set's split. The data set has only ``test``.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        SettingsError: ``per_question`` is not positive.
+        SettingsError: ``per_question`` is below 1.
         UnknownNameError: the data set does not have a locale.
     """
     if per_question < 1:
@@ -73,7 +73,7 @@ def blend_choices(
 
 
 def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
-    """For each set of choices of a question, whether it is clear: none of its wrong choices is the answer of another set."""
+    """Returns, for each set of choices of a question, whether none of its wrong choices is the answer of another set."""
     texts = [{letter: same_text(str(text)) for letter, text in (_lettered(row) or {}).items()} for row in rows]
     own = [lettered.get(str(row["answer_idx"])) for lettered, row in zip(texts, rows, strict=True)]
     right = set(filter(None, own))
@@ -81,7 +81,7 @@ def _clear(rows: Sequence[dict[str, Any]]) -> list[bool]:
 
 
 def _lettered(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The choices by letter, or ``None`` if they are not a JSON object."""
+    """Returns the choices by letter, or ``None`` if the choices are not a JSON object."""
     try:
         lettered = json_value(row["choices"]) if isinstance(row["choices"], str) else row["choices"]
     except ValueError:

@@ -1,4 +1,4 @@
-"""The countries of BLEnD: their locales, their names in its files, and the names that their own people use."""
+"""The countries of BLEnD, with their locales, their names in the files of the data set, and the names that their people use."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,13 @@ class Country:
 
     locale: str
     file: str
-    """Its name in file names and in the multiple-choice questions."""
+    """The name of the country in file names and in the multiple-choice questions."""
     own: str
-    """Regular expression for the country's name in its own questions, and for the name of its people."""
+    """A regular expression for the names of the country and its people in the questions of this country."""
     rules: Rules
     yours: tuple[str, str] | None = None
-    """Regular expression for "your country", if the country's questions use it, and the name that makes them explicit."""
+    """A regular expression for "your country", and the name that replaces it to make a question explicit. ``None`` means that the
+    questions do not use these words."""
 
 
 COUNTRIES: dict[str, Country] = {

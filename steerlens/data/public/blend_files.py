@@ -1,4 +1,5 @@
-"""BLEnD's annotations as they are in its repository: people's answers, with numbers and words."""
+"""Reads the annotations of BLEnD in the form of its repository. Annotations are people's answers, with the number of people and
+the words."""
 
 import csv
 from collections.abc import Mapping
@@ -14,12 +15,12 @@ from steerlens.storage import json_value
 
 _FIELDS = ("question", "annotations", "idks")
 _NO_ANSWER = ("wrong answer", "n/a", "none", "idk")
-"""Texts that some files list among the words of an answer but that are not an answer."""
+"""The texts that some files list as words of an answer, although they are not an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that some people gave: its words in their language and in English, and the number of people."""
+    """An answer that people gave, with its words in their language and in English, and the number of people."""
 
     own: tuple[str, ...]
     english: tuple[str, ...]
@@ -28,18 +29,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question as the people of one country were asked it."""
+    """One question as it was asked in one country, with the answers."""
 
     id: str
     question: str
     answers: tuple[Answer, ...]
-    """The answers, the most frequent first."""
+    """The answers, with the most frequent answer first."""
     left_out: bool
-    """Whether the data set's scorer leaves the question out: too many people had no answer, or nobody gave one."""
+    """Whether the scorer of the data set leaves the question out, because too many people or all people gave no answer."""
 
 
 def folder_of(source: Source) -> Path:
-    """The local folder with the data set's files, which are fetched from the hub if necessary.
+    """Returns the local folder with the data set's files, which are downloaded from the hub if necessary.
 
     Raises:
         FileError: the hub cannot be reached and the files are not cached.
@@ -52,7 +53,7 @@ def folder_of(source: Source) -> Path:
         with offline_if_unreachable():
             patterns = ["*_data.json", "*_questions.csv"]
             found = snapshot_download(source.id, repo_type="dataset", revision=source.revision, allow_patterns=patterns)
-    except Exception as error:  # a dozen kinds, of five libraries
+    except Exception as error:  # five libraries raise many kinds of errors
         raise FileError(
             f"cannot read {source.id} (revision {source.revision!r}) from the Hugging Face hub: {error}. Without a network, "
             "download the data set on another machine (git clone https://github.com/nlee0212/BLEnD) and give path='FOLDER'."
@@ -61,11 +62,11 @@ def folder_of(source: Source) -> Path:
 
 
 def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, Asked]:
-    """The answers of the people of a country, by question id. Each answer gets a capital first letter (İ for i if ``dotted``),
-    as people write it with and without one.
+    """Returns the answers of the people of a country, by the id of the question. Each answer gets a capital first letter, because
+    some people write the answer with a capital letter and other people do not. With ``dotted``, the capital letter of i is İ.
 
     Raises:
-        FileError: there is no such file.
+        FileError: the folder has no file for the country.
         DataError: the file does not have the format.
     """
     name = f"{country}_data.json"
@@ -77,7 +78,8 @@ def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, 
 
 
 def topics(root: Path) -> dict[str, str]:
-    """Topic by question id, from the short-answer questions if they are next to the annotations."""
+    """Returns the topic of each question, by the id of the question. Topics are read from the short-answer questions if their
+    files are next to the annotations."""
     for file in sorted(root.parent.rglob("*_questions.csv") if root.is_file() else root.rglob("*_questions.csv")):
         rows = csv.DictReader(lines_of(file))
         try:
@@ -89,7 +91,8 @@ def topics(root: Path) -> dict[str, str]:
 
 
 def _rows(file: Path) -> dict[str, Mapping[str, Any]]:
-    """Rows by id, from an object whose keys are the ids, from a list of rows, or from one row per line."""
+    """Returns the rows of a file by id. The file contains an object whose keys are the ids, a list of rows, or one row per
+    line."""
     text = "".join(lines_of(file))
     try:
         content = json_value(text)
@@ -145,8 +148,8 @@ def _counts(idks: Any) -> dict[str, int]:
 
 
 def _clean(text: str) -> str:
-    """The text on one line, without the full stop that some people put after a phrase. A full stop would make one choice look
-    different from the others."""
+    """Returns the text on one line, without the full stop that some people write after a phrase. A full stop would make one
+    choice look different from the other choices."""
     text = " ".join(text.split())
     return text[:-1] if text.count(".") == 1 and text.endswith(".") else text
 

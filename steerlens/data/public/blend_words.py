@@ -1,4 +1,5 @@
-"""The answers of one country in another country's words, which are looked up among all the answers of that country's people."""
+"""Writes the answers of one country in the words of another country. The words come from the answers of the other country's
+people."""
 
 import unicodedata
 from collections import Counter
@@ -11,7 +12,8 @@ from steerlens.data.scripts import foreign
 
 
 class Words:
-    """The pairs of own and English words that the people of one country used in all their answers."""
+    """The pairs of a word in the country's language and an English word that the people of one country used in all their
+    answers."""
 
     def __init__(self, asked: Mapping[str, Asked], *, english: bool, script: str = "Latn") -> None:
         self._english, self._script = english, script
@@ -21,25 +23,25 @@ class Words:
             self._uses.update({same_text(own): answer.votes for own in answer.own})
             for word in answer.english:
                 for own in answer.own:
-                    # a single pair is a translation; with several words, it is not known which belongs to which
+                    # a single pair is a translation; with several words, it is not known which words belong together
                     alone = len(answer.own) == 1
                     weight = (same_text(own) == same_text(word), alone, alone and len(answer.english) == 1, answer.votes)
                     if weight > self._best.get(same_text(word), ((False, False, False, -1), ""))[0]:
                         self._best[same_text(word)] = (weight, own)
 
     def render(self, answer: Answer, here: Asked) -> str | None:
-        """An answer of another country in this country's words, or ``None`` if the words cannot be found.
+        """Returns an answer of another country in the words of this country, or ``None`` if the words cannot be found.
 
         Args:
-            answer: the other country's answer.
-            here: the same question in this country. Its own answers are searched first, so that the same answer has the same
-                text.
+            answer: the answer of the other country.
+            here: the same question in this country. The answers in this country are searched first, so equal answers have equal
+                texts.
         """
         wanted = set(map(same_text, answer.english))
         for own in here.answers:
             if wanted & set(map(same_text, own.english)) and own.own:
                 return shown(own, self._script)
-        if self._english and answer.english:  # of several words the one that the people here use most
+        if self._english and answer.english:  # takes the word that the people of this country use most
             return self._same_here(max(answer.english, key=lambda word: self._uses[same_text(word)]), here)
         for word in answer.english:
             if not any(map(str.isalpha, word)):
@@ -54,17 +56,17 @@ class Words:
 
 
 def shown(answer: Answer, script: str = "Latn") -> str:
-    """The word that is shown for an answer: its first word in the language's script, in the spelling with accents.
+    """Returns the word that is shown for an answer: the first word in the script of the language, in the spelling with accents.
 
     Args:
         answer: an answer that people gave.
-        script: ISO 15924 code of the script that the language is written in.
+        script: the ISO 15924 code of the script in which the language is written.
     """
     return _spelled([word for word in answer.own if not foreign(word, script)] or answer.own)
 
 
 def votes(text: str, here: Asked) -> int:
-    """How many of the people who were asked gave this answer."""
+    """Returns the number of people who gave this answer."""
     return sum(answer.votes for answer in here.answers if same_text(text) in map(same_text, answer.own))
 
 

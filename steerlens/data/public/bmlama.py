@@ -1,4 +1,4 @@
-"""BMLAMA: facts with a blank to fill in. The same fact is on the same line in every language."""
+"""Loads BMLAMA: facts with a blank to fill in. A fact is on the same line in the files of all languages."""
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from steerlens.data.rows import same_text
 from steerlens.errors import DataError, FileError, SettingsError
 
 BLANK = "___"
-"""The text that replaces the asked word in a question."""
+"""The text in a question in place of the word that is asked for."""
 _MASK = "<mask>"
 _COLUMNS = ["Prompt", "Ans", "Candidate Ans", "Subject"]
 _LANGUAGES = of_codes(
@@ -23,18 +23,18 @@ _LANGUAGES = of_codes(
     "sk sl sq sr sv ta th tr uk ur vi zh"
 )
 _OPEN = "[X] maintains diplomatic relations with ___."
-"""A relation for which nearly every candidate is a right answer, although the file lists only some."""
+"""A relation for which nearly every candidate is a right answer, although the file lists only some right answers."""
 _MUTUAL = ("[X] and ___ are twin cities.", "[X] shares border with ___.")
-"""Relations that hold in both directions, though the file lists many of their facts in one direction only."""
+"""The relations that are true in both directions, although the file lists many of their facts in one direction only."""
 _LANGUAGE, _MANY = "The official language of [X] is ___.", 4
-"""The relation of official languages, and a number. If a place has more official languages than this number, the file does not
-list all of them."""
+"""The relation of official languages, and a number of languages. If a place has more official languages, the file does not list
+all of them."""
 _REPOSITORY = "git clone https://github.com/Betswish/Cross-Lingual-Consistency (folder 1_easyrun/BMLAMA53)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """One line of a file: a question, one of its right answers, and the candidates, which include that answer."""
+    """One line of a file: a question, one of the right answers, and the candidates, which include the right answer."""
 
     question: str
     candidates: tuple[str, ...]
@@ -56,36 +56,39 @@ class _Fact:
 def bmlama(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
-    """Returns the factual items of BMLAMA-53 (arXiv 2310.10378), parallel by line number. The blank is written ``___``.
+    """Returns the factual items of BMLAMA-53 (arXiv 2310.10378). Items are parallel by line number, and the blank is written
+    ``___``.
 
-    A question with several right answers has one line for each answer ("The official language of Switzerland is ..."). Here
-    such a question is one concept, whose id is the number of its first line. It is one item in each locale, with the answer of
-    that line. The other lines are counted in ``notes``, and their answers are never among its choices. The same is true for
-    relations that hold in both directions: if Kansas shares a border with Missouri, Kansas is not used as a wrong answer about
-    Missouri. Questions that nearly every candidate answers rightly are left out and counted: which country has diplomatic
-    relations with which, and the official language of a place that has more than four.
+    In the files, a question with several right answers has one line for each answer ("The official language of Switzerland is
+    ..."). The lines of a question become one concept, whose id is the number of the first line. The concept has one item in each
+    locale, with the answer of the first line. Further lines of the question are counted in ``notes``, and their answers are never
+    choices of the item. Some relations are true in both directions. For example, Kansas shares a border with Missouri, so Kansas
+    is not used as a wrong answer about Missouri. Questions to which nearly every candidate is a right answer are left out and
+    counted. Such questions ask about diplomatic relations, or about the official language of a place with more than four official
+    languages.
 
-    The English file decides which lines ask the same question, so that concepts and choices are the same whichever locales are
-    asked for.
+    The English file decides which lines ask the same question. Concepts and choices therefore do not depend on the wanted
+    locales.
 
     Args:
-        locales: locales or language codes. English is always among the items.
-        path: the folder with ``en.tsv`` and the like, or a folder above it; the data set is not on the hub.
-        choices: how many of a fact's candidates, including the answer, become its choices. A fact with fewer candidates has
+        locales: locales or language codes. English is always included.
+        path: the folder with files such as ``en.tsv``, or a folder that contains this folder. The data set is not on the hub.
+        choices: the number of candidates of a fact, including the answer, that become choices. A fact with fewer candidates has
             fewer choices.
-        seed: the seed of the draw, which takes the same places of the candidate list, in the same order, in every language.
-        revision: must be ``None``; to fix a version, check out the commit that you want.
+        seed: the seed with which choices are drawn. The same positions of the list of candidates are taken in every language, in
+            the same order.
+        revision: must be ``None``. To use a fixed version, check out a commit in the folder.
 
     Raises:
-        FileError: there is no such folder or file, or it is not UTF-8.
+        FileError: the folder or a file does not exist, or a file is not UTF-8.
         DataError: a line does not have the format, or an answer is not a candidate.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
         UnknownNameError: the data set does not have a locale.
     """
     if revision is not None:
         raise SettingsError(
-            "revision given for BMLAMA, which is read from a folder: expected no revision. Check out the commit that you want "
-            "in this folder, and remove this argument."
+            "revision given for BMLAMA, which is read from a folder: expected no revision. Check out the wanted commit in this "
+            "folder, and remove the argument revision."
         )
     if choices < 2:
         raise SettingsError(f"choices={choices} given: expected at least 2.")
@@ -114,8 +117,8 @@ def _file(root: Path, name: str) -> Path:
     if len(found) > 1:
         listed = ", ".join(str(file) for file in found[:4])
         raise FileError(
-            f"{len(found)} files with the name {name}.tsv are in {root} ({listed}): expected only one. Give the folder of one "
-            "of these files as path."
+            f"{len(found)} files with the name {name}.tsv are in {root} ({listed}): expected only one file. Give the folder of "
+            "one of these files as path."
         )
     return found[0]
 
@@ -134,12 +137,12 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _unquoted(cell: str) -> str:
-    """The cell without the quotes that CSV puts around some cells in some files."""
+    """Returns the cell without the quotation marks that surround some cells in some files."""
     return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' and '""' in cell[1:-1] else cell
 
 
 def _facts(gathering: Gathering, root: Path, name: str) -> dict[int, _Fact]:
-    """The facts of a language by line number. Lines that do not have the format are recorded as faults."""
+    """Returns the facts of a language by line number. Lines in another format are recorded as faults."""
     facts = {}
     for line, cells in _rows(_file(root, name)):
         place = f"{name}.tsv:{line}"
@@ -158,7 +161,7 @@ def _facts(gathering: Gathering, root: Path, name: str) -> dict[int, _Fact]:
 
 
 def _questions(facts: Mapping[int, _Fact]) -> list[list[int]]:
-    """The lines of each question."""
+    """Returns the line numbers of each question."""
     asked: dict[str, list[int]] = {}
     for line, fact in facts.items():
         asked.setdefault(same_text(fact.question), []).append(line)
@@ -166,13 +169,13 @@ def _questions(facts: Mapping[int, _Fact]) -> list[list[int]]:
 
 
 def _open(facts: Sequence[_Fact]) -> bool:
-    """Whether the file lists only some of a question's right answers, so that other candidates may be right too."""
+    """Returns whether the file lists only some of the right answers of a question, so other candidates may also be right."""
     relation = facts[0].relation
     return relation == _OPEN or (relation == _LANGUAGE and len({same_text(fact.answer) for fact in facts}) > _MANY)
 
 
 def _mutual(facts: Iterable[_Fact]) -> dict[tuple[str, str], set[str]]:
-    """The subjects that have a given answer, by relation and answer, for the relations that hold in both directions."""
+    """Returns the subjects of facts by relation and answer, for the relations that are true in both directions."""
     found: dict[tuple[str, str], set[str]] = {}
     for fact in facts:
         if fact.relation in _MUTUAL:
@@ -193,11 +196,11 @@ def _gather(
     Args:
         facts: the locale's facts, by line.
         english: the English facts, by line.
-        draws: the places of the candidates that become choices, by the first line of each question.
+        draws: the positions of the candidates that become choices, by the first line of each question.
         first: the first line of the same question, for each English line.
     """
     for line, fact in facts.items():
-        # a file may word a question otherwise from line to line: an answer is right for the words of its first line too
+        # a question may have other words on later lines, and an answer is also right for the words of the first line
         for asked in {fact.question, facts.get(first.get(line, line), fact).question}:
             gathering.right(code, asked, fact.answer)
         if line not in first:
@@ -224,13 +227,13 @@ def _item(code: str, line: int, fact: _Fact, places: list[int]) -> Item:
 
 
 def _places(first: _Fact, right: set[str], concept: str, draw: tuple[int, int]) -> list[int]:
-    """The places of the candidates that become choices, in their order. They depend only on a question's English facts and the
-    seed.
+    """Returns the positions of the candidates that become choices, in the order of the choices. The positions depend only on the
+    English facts of a question and the seed.
 
     Args:
-        first: the fact on the question's first line; the places refer to its list of candidates.
-        right: texts that must not be wrong choices.
-        concept: the question's concept.
+        first: the fact on the first line of the question. The positions refer to its list of candidates.
+        right: the texts that must not be wrong choices.
+        concept: the id of the question's concept.
         draw: the number of choices, and the seed.
     """
     n, seed = draw

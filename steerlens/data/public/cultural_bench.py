@@ -1,4 +1,4 @@
-"""CulturalBench: everyday culture of 45 countries. Its questions are in English and name the country."""
+"""Loads CulturalBench: questions about the everyday culture of 45 countries, which are in English and name the country."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,22 +27,22 @@ def cultural_bench(
 ) -> Items:
     """Returns the items of CulturalBench (arXiv 2410.02677).
 
-    Its questions name their country, so that each has one right answer wherever it is asked. The items are therefore factual,
-    with the country as their topic.
+    The questions name their country, so each question has one right answer in every locale. The items are therefore factual, with
+    the country as their topic.
 
     Args:
-        locales: must be English, the data set's only language.
-        level: ``easy`` has four choices. ``hard`` shows the four choices one by one, and each is to be called true or false.
-            Its concept is ``question#n``, so that the four items stay on one side of a split. The data set's own score counts a
-            question as right only if all four are right.
-        split: the data set's split, ``test``.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        locales: the English locale. The data set has no other language.
+        level: the form of the questions. An ``easy`` question has four choices. A ``hard`` question becomes four items, and each
+            item asks whether one choice is true or false. The id of a hard concept is ``question#n``, so the four items go to the
+            same part of a split. The data set's own score counts a hard question as right only if all four items are right.
+        split: the data set's split. The data set has only ``test``.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        UnknownNameError: another locale or level is asked for.
+        UnknownNameError: the data set does not have a locale or the level.
     """
     chosen(locales, {ENGLISH: ENGLISH}, _NAME)
     if level not in ("easy", "hard"):

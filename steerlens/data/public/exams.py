@@ -1,4 +1,4 @@
-"""Multiple-choice exams in many languages: Global-MMLU, MMLU-ProX, MMMLU and INCLUDE."""
+"""Loads multiple-choice exams in many languages: Global-MMLU, MMLU-ProX, MMMLU and INCLUDE."""
 
 import ast
 from collections.abc import Iterable
@@ -60,19 +60,20 @@ def global_mmlu(
 ) -> Items:
     """Returns the items of Global-MMLU (arXiv 2412.03304): MMLU in 42 languages, with labels of cultural sensitivity.
 
-    Items are factual and parallel: the concept is the sample's id. Their ``tags`` contain the label (``CS`` culturally
-    sensitive, ``CA`` culturally agnostic, ``-`` not annotated) and the annotated ``culture:``, ``region:`` and ``country:``.
+    Items are factual and parallel, and the id of the concept is the id of the sample. The ``tags`` of an item contain its label
+    and the annotated ``culture:``, ``region:`` and ``country:``. The label is ``CS`` (culturally sensitive), ``CA`` (culturally
+    agnostic) or ``-`` (not annotated).
 
     Args:
-        locales: locales or the data set's language codes. English is always among the items.
-        lite: reads the smaller, balanced Global-MMLU-Lite.
-        split: ``test`` or ``dev``.
-        sensitivity: keeps only the items with this label: ``CS``, ``CA`` or ``-``; ``None`` keeps all.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        locales: locales or the data set's language codes. English is always included.
+        lite: whether the smaller, balanced data set Global-MMLU-Lite is read.
+        split: the data set's split, ``test`` or ``dev``.
+        sensitivity: the label of the items that are kept: ``CS``, ``CA`` or ``-``. ``None`` keeps all items.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
         UnknownNameError: the data set does not have a locale or label.
     """
@@ -100,19 +101,19 @@ def mmlu_prox(
     revision: str | None = None,
     path: str | Path | None = None,
 ) -> Items:
-    """Returns the items of MMLU-ProX (arXiv 2503.10497): MMLU-Pro, with up to ten choices, in 29 languages.
+    """Returns the items of MMLU-ProX (arXiv 2503.10497): MMLU-Pro in 29 languages, with up to ten choices per question.
 
-    Items are factual. They are parallel by ``question_id`` if the rows have one, and otherwise by row number.
+    Items are factual. Items are parallel by ``question_id`` if the rows have this column, and otherwise by row number.
 
     Args:
-        locales: locales or the data set's language codes. English is always among the items.
-        lite: reads the smaller MMLU-ProX-Lite.
+        locales: locales or the data set's language codes. English is always included.
+        lite: whether the smaller data set MMLU-ProX-Lite is read.
         split: the data set's split, such as ``test`` or ``validation``.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
         UnknownNameError: the data set does not have a locale.
     """
@@ -129,18 +130,18 @@ def mmlu_prox(
 
 
 def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None = None, path: str | Path | None = None) -> Items:
-    """Returns the items of MMMLU: MMLU translated by people into 14 languages.
+    """Returns the items of MMMLU: MMLU, which people translated into 14 languages.
 
-    Items are factual, and parallel by row. The data set has no English part: for EN pairs take ``global_mmlu``.
+    Items are factual and parallel by row. The data set has no English part, so use ``global_mmlu`` for EN pairs.
 
     Args:
         locales: locales or the data set's codes, such as ``ES_LA``.
-        split: the data set's split, ``test``.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        split: the data set's split. The data set has only ``test``.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
         UnknownNameError: the data set does not have a locale.
     """
@@ -154,17 +155,17 @@ def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None =
 def include(locales: Iterable[str], *, split: str = "test", revision: str | None = None, path: str | Path | None = None) -> Items:
     """Returns the items of INCLUDE (arXiv 2411.19799): exams from the countries themselves, in 44 languages.
 
-    Items are factual. They are not parallel, since each language has its own questions. The data set has no English part.
-    ``tags`` contain ``country:``, ``domain:`` and ``regional:``.
+    Items are factual. Items are not parallel, because each language has its own questions. The data set has no English part.
+    The ``tags`` of an item contain ``country:``, ``domain:`` and ``regional:``.
 
     Args:
         locales: locales or the data set's names of languages, such as ``Spanish``.
         split: the data set's split, such as ``test`` or ``validation``.
-        revision: a commit hash; ``None`` reads the current version on the hub.
-        path: a local folder that is read in place of the hub.
+        revision: a commit hash of the data set. ``None`` reads the current version on the hub.
+        path: a local folder that is read instead of the hub.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
         UnknownNameError: the data set does not have a locale.
     """
@@ -184,12 +185,12 @@ def include(locales: Iterable[str], *, split: str = "test", revision: str | None
 
 
 def _annotations(row: dict[str, Any]) -> list[str]:
-    """Tags from the annotation columns, which contain lists written as text."""
+    """Returns the tags from the annotation columns, which contain lists that are written as text."""
     tags = []
     for column in _ANNOTATED:
         try:
             values = ast.literal_eval(str(row.get(column) or "[]"))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue  # a free remark in place of a list: not a tag
+            continue  # a remark instead of a list is not a tag
         tags += [f"{column}:{value}" for value in (values if isinstance(values, list) else [values])]
     return list(dict.fromkeys(tags))

@@ -1,5 +1,4 @@
-"""Items collected from a public data set. Questions that cannot be used are counted; rows that contradict the format are an
-error."""
+"""Collects items from a public data set. Questions that cannot be used are counted, and rows in another format raise an error."""
 
 import logging
 from collections import Counter
@@ -14,12 +13,12 @@ _log = logging.getLogger(__name__)
 
 
 class Gathering:
-    """Collects items, and counts of the questions that are left out; it then makes ``Items``.
+    """Collects items, counts the questions that are left out, and then makes ``Items``.
 
-    A question belongs to one concept. If a data set asks the same question on several rows, a model would be trained and tested
-    with the same prompt. So the first row is kept and the later ones are left out; the answers that they count as right are
-    right for the first row too. English decides for all locales, so that the rows left out of one locale do not depend on which
-    other locales are asked for.
+    A question belongs to one concept. If several rows of a data set ask the same question, only the first row is kept. Otherwise
+    vectors could be computed and tested with the same prompt. The answers that later rows count as right are also right for the
+    first row. The English rows decide for all locales, so the rows that are left out of a locale do not depend on the other
+    wanted locales.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,23 +27,24 @@ class Gathering:
         self.notes: Counter[str] = Counter()
         self._seen: set[tuple[str, str]] = set()
         self._first: dict[tuple[str, str], str] = {}
-        """The concept (after ``group_of``) that asked a question first, by locale and question."""
+        """The group of the concept (from ``group_of``) that asked a question first, by locale and question."""
         self._repeated: set[str] = set()
-        """Concepts whose English question another concept asked before."""
+        """The concepts whose English question another concept asked before."""
         self._right: dict[tuple[str, str], set[str]] = {}
-        """All right answers of a question, by locale and question."""
+        """All right answers to a question, by locale and question."""
 
     def drop(self, locale: str, why: str) -> None:
         """Counts a question of a locale that is left out."""
         self.notes[f"{locale}: {why}"] += 1
 
     def right(self, locale: str, question: str, answer: str) -> None:
-        """Remembers a right answer of a question, even if its row becomes no item: the answer is not a wrong choice."""
+        """Stores a right answer to a question, even if its row does not become an item. A right answer cannot be a wrong
+        choice."""
         self._right.setdefault((locale, same_text(question)), set()).add(same_text(answer))
 
     def add(self, place: str, item: Item) -> None:
-        """Adds an item, or counts it as left out. It is left out if its question is empty, its choices repeat or are fewer than
-        two, or another concept asked its question before."""
+        """Adds an item, or counts it as left out. An item is left out if its question is empty, its choices repeat, it has fewer
+        than two choices, or another concept asked its question before."""
         if not item.concept:
             self.reader.fault(place, "concept", "empty", "an id")
             return
@@ -67,7 +67,7 @@ class Gathering:
                 self.reader.add(place, item)
 
     def _asked_before(self, item: Item) -> bool:
-        """Whether another concept asked this item's question in its locale, or its concept's question in English."""
+        """Returns whether another concept asked the question of this item before, in the item's locale or in English."""
         if item.concept in self._repeated:
             return True
         group = group_of(item.concept)
@@ -77,7 +77,8 @@ class Gathering:
         return repeats
 
     def _clear(self, items: Items) -> Items:
-        """The items without those that have a second right answer among their choices, in their own locale or in English."""
+        """Returns the items without the items that have a second right answer among their choices, in their own locale or in
+        English."""
 
         def second(item: Item) -> bool:
             right = self._right[item.locale, same_text(item.question)] - {same_text(item.choices[item.answer])}
@@ -92,11 +93,11 @@ class Gathering:
         return kept
 
     def finish(self) -> Items:
-        """All items except those with a second right answer among their choices. Their ``notes`` count what was left out; the
-        counts are also logged.
+        """Returns all items except the items with a second right answer among their choices. The ``notes`` of the result count
+        the questions that were left out, and the counts are also logged.
 
         Raises:
-            DataError: rows contradict the data set's own format, or nothing is left.
+            DataError: rows are not in the format of the data set, or no item is left.
         """
         if not self.reader.items and not self.reader.faults:
             raise self._nothing()

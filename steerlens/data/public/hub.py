@@ -1,7 +1,7 @@
-"""Rows of a data set on the Hugging Face hub, or of a local folder with the same layout.
+"""Reads the rows of a data set on the Hugging Face hub, or of a local folder with the same layout.
 
-A data set can change while its name stays the same. Give ``revision`` a commit hash from the data set's page, and report it
-with your results. No remote code is ever run.
+A data set can change while its name stays the same. Give ``revision`` a commit hash from the data set's page, and report the hash
+with your results. Remote code is never run.
 """
 
 import logging
@@ -26,12 +26,12 @@ REVISIONS: dict[str, tuple[str, str]] = {
     "mmlu-prox-lite": ("li-lab/MMLU-ProX-Lite", "main"),
     "mmmlu": ("openai/MMMLU", "main"),
 }
-"""The hub id and the default revision of each data set, by name. ``main`` can change: give a commit hash to pin it."""
+"""The hub id and the default revision of each data set, by name. The revision ``main`` can change, and a commit hash cannot."""
 _PROBE_SECONDS = 3.0
 
 
 class Source(NamedTuple):
-    """The source of rows: a hub id at a revision, or a local folder in its place."""
+    """The source of rows: a hub id at a revision, or a local folder that replaces the hub."""
 
     id: str
     revision: str = "main"
@@ -42,12 +42,12 @@ class Source(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The text in an item's ``source``."""
+        """The text in the field ``source`` of the items."""
         return f"{self.id}@{self.revision}" if self.path is None else self.id
 
 
 def source_of(name: str, revision: str | None, path: str | Path | None) -> Source:
-    """The source of a named data set.
+    """Returns the source of a data set by its name.
 
     Raises:
         FileError: ``path`` does not exist.
@@ -57,10 +57,10 @@ def source_of(name: str, revision: str | None, path: str | Path | None) -> Sourc
 
 
 def checked(source: Source) -> Source:
-    """Returns the same source after a check.
+    """Returns the source unchanged if its ``path`` exists.
 
     Raises:
-        FileError: its ``path`` does not exist.
+        FileError: the ``path`` of the source does not exist.
     """
     if source.path is not None and not Path(source.path).exists():
         raise FileError(
@@ -70,10 +70,10 @@ def checked(source: Source) -> Source:
 
 
 def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows with their places, for example ``CohereLabs/Global-MMLU/es/test:12``.
+    """Yields rows with their places, for example ``CohereLabs/Global-MMLU/es/test:12``.
 
     Raises:
-        FileError: the hub cannot be reached and nothing is cached, or the local folder lacks the part.
+        FileError: the hub cannot be reached and the data set is not cached, or the local folder lacks the split.
     """
     place = "/".join(str(part) for part in (source, config, split) if part)
     with _quiet(), readable(source, config, split), _offline(source.path is not None):
@@ -99,10 +99,10 @@ def _loaded(source: Source, config: str | None, split: str) -> Any:
 
 
 def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, Any], split: Any) -> Any:
-    """Reads a split. "None" and "NA" in a CSV file are kept as texts, since they are answers.
+    """Reads a split. "None" and "NA" in a CSV file are kept as texts, because they can be answers.
 
-    Local files are streamed. The library distinguishes its cached copies of local files only by their time, and could return
-    the rows of another file.
+    Local files are streamed and not cached. The ``datasets`` library distinguishes cached local files only by their time, so it
+    could return the rows of another file.
     """
     import datasets
 
@@ -126,7 +126,7 @@ def readable(source: Source, config: str | None, split: str) -> Iterator[None]:
         yield
     except SteerlensError:
         raise
-    except Exception as error:  # a dozen kinds, of five libraries
+    except Exception as error:  # five libraries raise many kinds of errors
         where = f"config {config!r}, split {split!r}"
         if source.path is not None:
             message = (
@@ -153,7 +153,7 @@ def need_columns(place: str, row: Mapping[str, Any], columns: tuple[str, ...]) -
 
 
 def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
-    """The path of a data set that must be downloaded by hand.
+    """Returns the path of a data set that must be downloaded by hand.
 
     Raises:
         SettingsError: no path was given.
@@ -161,16 +161,16 @@ def need_path(data_set: str, path: str | Path | None, where: str) -> Path:
     """
     if path is None:
         raise SettingsError(
-            f"{data_set} cannot be read from the Hugging Face hub. Download the data set with {where}, and give its place as "
-            "path=..."
+            f"{data_set} cannot be read from the Hugging Face hub. Download the data set with {where}, and give its local "
+            "path as path=..."
         )
     return Path(checked(Source(data_set, path=path)).path or "")
 
 
 @contextmanager
 def offline_if_unreachable() -> Iterator[None]:
-    """Sets the hub's libraries to offline mode if there is no network, so that they use only their cache. Otherwise they would
-    retry for half a minute."""
+    """Sets the hub's libraries to offline mode if there is no network, so the libraries use only their cache. Otherwise the
+    libraries would try again for half a minute."""
     from huggingface_hub import constants
 
     with _offline(not constants.HF_HUB_OFFLINE and not _reachable(constants.ENDPOINT)):
@@ -179,7 +179,8 @@ def offline_if_unreachable() -> Iterator[None]:
 
 @contextmanager
 def _offline(wanted: bool) -> Iterator[None]:
-    """Sets the hub's libraries to offline mode, also for a local folder, because otherwise they report each load to the hub."""
+    """Sets the hub's libraries to offline mode if ``wanted``. A local folder also needs the offline mode, because the libraries
+    otherwise report each load to the hub."""
     import datasets
     from huggingface_hub import constants
 
@@ -206,7 +207,7 @@ def _reachable(endpoint: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switches off the progress bars of the hub's libraries, because each file would show one."""
+    """Switches off the progress bars of the hub's libraries, because they show one bar for each file."""
     import datasets
 
     shown, level = datasets.utils.is_progress_bar_enabled(), logging.getLogger("datasets").level

@@ -1,7 +1,7 @@
-"""The implicit form of a question that names its country: the same question without the country.
+"""Makes the implicit form of a question that names its country. The implicit form is the question without the country.
 
-Each language has rules, which are applied in order. A rule removes the country and corrects the sentence. If a country or its
-people are still in the sentence afterwards, there is no implicit form and the question is dropped.
+Each language has rules, which are applied in order. A rule removes the country and corrects the sentence. If the sentence still
+names a country or a people afterwards, there is no implicit form and the question is left out.
 """
 
 import re
@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from functools import cache
 
 Edit = tuple[str, str]
-"""A regular expression, with ``{C}`` in place of the country's names, and its replacement."""
+"""A regular expression, in which ``{C}`` stands for the country's names, and the replacement of the matched text."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How one language names a country in a question, and how to remove the name."""
+    """The rules that remove the name of a country from a question in one language."""
 
     edits: tuple[Edit, ...]
     names: str
-    """Regular expression of the names of countries and peoples that no implicit question may contain."""
+    """A regular expression for the names of countries and peoples that an implicit question must not contain."""
     tidy: tuple[Edit, ...] = ()
-    """Edits of the whole sentence after the country has been removed."""
+    """The edits of the complete sentence after the country was removed."""
     dotted: bool = False
     """Whether the capital letter of i is İ, as in Turkic languages."""
 
 
 def implicit(question: str, country: str, rules: Rules) -> str | None:
-    """The question without its country, or ``None`` if the country cannot be removed. A question that names no country is
-    unchanged.
+    """Returns the question without its country, or ``None`` if the country cannot be removed. A question that names no country is
+    returned unchanged.
 
     Args:
         question: the question as it is in the data set.
-        country: regular expression for the country's own names in the question's language.
-        rules: the rules of that language.
+        country: a regular expression for the country's names in the language of the question.
+        rules: the rules of the language of the question.
     """
     text = question
     for pattern, replacement in _compiled(rules.edits, country):
@@ -45,16 +45,17 @@ def implicit(question: str, country: str, rules: Rules) -> str | None:
 
 
 def names_country(question: str, country: str) -> bool:
-    """Whether a question names the country."""
+    """Returns whether a question names the country."""
     return re.search(country, question) is not None
 
 
 def named_for_yours(question: str, yours: tuple[str, str] | None) -> str:
-    """The question with the country's name in place of "your country", or ``""`` if the question does not contain that phrase.
+    """Returns the question with the country's name instead of "your country", or ``""`` if the question does not contain these
+    words.
 
     Args:
         question: the question as it is in the data set.
-        yours: regular expression for "your country" in the language, and the country's name.
+        yours: a regular expression for "your country" in the language, and the country's name.
     """
     return re.sub(*yours, question) if yours and re.search(yours[0], question) else ""
 
@@ -66,8 +67,8 @@ _TIDY: tuple[Edit, ...] = (
     (r"^[\s,，、،]+", ""),
     (r"([¿¡])[\s,]+", r"\1"),
 )
-"""The edits that every language needs after a removal: no double space, no space before a punctuation mark, no comma at the
-start."""
+"""The edits that every language needs after the country was removed. The edits remove double spaces, spaces before a punctuation
+mark, and a comma at the start."""
 
 
 @cache
@@ -76,13 +77,13 @@ def _compiled(edits: tuple[Edit, ...], country: str) -> tuple[tuple[re.Pattern[s
 
 
 def capital(text: str, *, dotted: bool = False) -> str:
-    """The text with a capital first letter."""
+    """Returns the text with a capital first letter."""
     return ("İ" if dotted and text[:1] == "i" else text[:1].upper()) + text[1:]
 
 
 def _capital_like(text: str, original: str, *, dotted: bool) -> str:
-    """The text with a capital first letter if the original had one, because the first word may have been inside the sentence
-    before."""
+    """Returns the text with a capital first letter if the original text has one. A word from inside the sentence can become the
+    first word."""
     was = next((letter for letter in original if letter.isalpha()), "")
     at = next((index for index, letter in enumerate(text) if letter.isalpha()), None)
     if at is None or not was.isupper():

@@ -1,6 +1,6 @@
-"""Rules that remove the country from a question: English, Spanish, Indonesian, Korean.
+"""Rules that remove the country from questions in English, Spanish, Indonesian and Korean.
 
-The effect of each rule was read on the questions of BLEnD that it changes.
+The effect of each rule was checked by reading the questions of BLEnD that the rule changes.
 """
 
 from steerlens.data.public.implicit import Rules
@@ -14,7 +14,7 @@ ENGLISH = Rules(
         (r"\b(?:the )?{C}(?:'s|’s)(?= )", "the"),
         (r"^[Ii]n (?:the )?{C}, ", ""),
         (r"\b(original(?:ly)? from) (?:the )?{C}", r"\1 {KEEP}"),
-        # an object, part or place of a country: without it the sentence says the same of wherever it is asked
+        # an object, part or place of a country: without the country, the sentence is about the place where it is asked
         (r" (?:in|within|across|throughout|from|of) (?:the )?{C}(?![\w'’])", ""),
         (r"\b([Aa])mong the people (?=\W)", r"\1mong people"),
     ),
@@ -24,7 +24,7 @@ ENGLISH = Rules(
         (r"\bfor foods? is\b", "for food is"),
     ),
     names=(
-        # what is said of the rest of the world needs the country that it is not
+        # a sentence about the rest of the world needs the country
         r"\{KEEP\}|rest of the world|all over the world|\boverseas\b|\boriginated\b|"
         r"\bAmerica|United States|\bU\.?S\.?A?\.?(?![\w-])|\bUK\b|United Kingdom|\bBrit(?:ain|ish|ons?)\b|"
         r"\bEngland\b|\bSpain\b|\bSpanish|\bSpaniard|\bMexic|\bChina\b|\bChinese\b|\bIndonesia|\bKorea|\bEgypt|\bGree(?:ce|k)|"
@@ -37,7 +37,7 @@ SPANISH = Rules(
         (r"\bla dieta (?:española|mexicana)\b", "la dieta"),
         (r"\b(la|una) sociedad (?:española|mexicana)\b", r"\1 sociedad"),
         (r"\b(?:los|las) (?:españoles|españolas|mexicanos|mexicanas)\b", "las personas"),
-        # who competes for a country, or against it, is not said without it
+        # a sentence about competing for or against a country needs the country
         (r"\b(rival|éxito|medallas|visitan?|para) (de )?{C}", r"\1 \2{KEEP}"),
         (r"(^|[¿¡(]\s*)[Ee]n {C}, ", r"\1"),
         (r"(^|[¿¡(]\s*)[Ee]n {C}\b", r"\1"),
@@ -71,17 +71,17 @@ INDONESIAN = Rules(
 KOREAN = Rules(
     edits=(
         (r"(?:{C}) 사회에서(?:는)?\s*,?\s*", ""),
-        # what the country itself does or is done to stays with its particle: no sentence is left without it
+        # a country that is subject or object of the sentence stays, because the sentence needs it
         (r"{C}(이|가|을|를|은|는|과|와|으로|로|대)(?=[\s,])", r"{KEEP}\1"),
         (r"{C}(?=의 [^?]*라이벌)", "{KEEP}"),
         (r"(?:{C})에서의 ", ""),
         (r"(?:{C})(?:에서는|에서만|에서도|에서|에선|에는|에도|에|의|인들의)\s*,?\s*", ""),
         (r"(?:{C})인(?=[은이을들에])", "사람"),
-        # the country before the noun it belongs to: "대한민국 학교"
+        # a country in front of the noun that it modifies: "대한민국 학교"
         (r"(?:{C}) (?=\S)", ""),
     ),
     names=(
-        # an age counted the Korean way makes another answer right, and a holiday of one country gives it away
+        # an age that is counted in the Korean way changes the right answer, and a holiday of one country names the country
         r"\{KEEP\}|세는 나이|광복절|해외 식당|전 세계에서 찾을|"
         r"한국|대한민국|대힌민국|북한|조선|공화국|남한|미국|영국|스페인|멕시코|중국|인도네시아|이집트|그리스(?!도)|알제리|"
         r"이란(?=[의에은이 ])|에티오피아|나이지리아|아제르바이잔"

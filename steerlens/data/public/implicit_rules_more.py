@@ -1,15 +1,15 @@
-"""Rules that remove the country from a question: Chinese, Greek, Arabic, Persian, Azerbaijani, Sundanese, Hausa, Amharic,
+"""Rules that remove the country from questions in Chinese, Greek, Arabic, Persian, Azerbaijani, Sundanese, Hausa, Amharic and
 Assamese.
 
-They remove less than the rules for the four languages in ``implicit_rules``. If a result may not be grammatical, the country is
-left in and the question is dropped.
+The rules in this module remove the country from fewer questions than the rules in ``implicit_rules``. If the result might not be
+grammatical, the country is not removed and the question is left out.
 """
 
 from steerlens.data.public.implicit import Rules
 
 CHINESE = Rules(
     edits=(
-        # what the country itself won or hosts, or who came from it
+        # a country that won or hosts something, or from which someone came
         (r"{C}(?=在奥运|赢|获得|夺|足球队|国家队|队)", "{KEEP}"),
         (r"(?:来自|起源于|源自|访问|前往)(?:于)?{C}", "{KEEP}"),
         (r"(与|和|对|跟|被|比|给|去|到|向){C}(?!人)", r"\1{KEEP}"),
@@ -73,7 +73,7 @@ PERSIAN = Rules(
 
 AZERBAIJANI = Rules(
     edits=(
-        # the locative goes; the genitive would leave its noun's possessive ending without an owner
+        # the locative is removed; without the genitive, the possessive ending of the noun would have no owner
         (r"(?<!\w)Azərbaycanda(?:kı)?(?!\w) ?", ""),
         (r"(?<!\w)Azərbaycandan olan ", ""),
         (r"(?<!\w)Azərbaycan cəmiyyətində(?!\w)", "cəmiyyətdə"),

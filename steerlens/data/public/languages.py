@@ -1,4 +1,4 @@
-"""Names of languages in public data sets, and the locales that they belong to."""
+"""The names of languages in public data sets, and the locales of these languages."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,21 +18,21 @@ LOCALES: dict[str, str] = {
     "zh_hk": "zh-HK",
     "zh_tw": "zh-TW",
 }
-"""The locale of each language code: the language with its default region."""
+"""The locale of each language code, which is the language with its default region."""
 
 
 def of_codes(codes: str) -> dict[str, str]:
-    """The data set's code for each locale, from the data set's codes separated by spaces."""
+    """Returns the data set's code for each locale. The argument contains the data set's codes, separated by spaces."""
     return {LOCALES[code]: code for code in codes.split()}
 
 
 def chosen(locales: Iterable[str], have: Mapping[str, str], data_set: str, *, english: bool = True) -> dict[str, str]:
-    """The wanted locales of a data set, each with the data set's name for it.
+    """Returns the wanted locales, with the data set's name for each locale.
 
     Args:
         locales: locale codes or the data set's own names.
         have: the data set's name for each locale that it has.
-        english: puts English first even if it is not asked for, since EN pairs need it.
+        english: whether English is always included and comes first. EN pairs need English.
 
     Raises:
         UnknownNameError: the data set does not have a locale.

@@ -1,4 +1,4 @@
-"""Files of one part of a data set in a local folder."""
+"""Finds and checks the files of a data set in a local folder."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,16 +13,17 @@ from steerlens.storage import read_json
 
 _STANDALONE = ".huggingface.yaml"
 _ELSEWHERE = re.compile(r"://|::|^[/~\\]|^\w:|(^|[/\\])\.\.($|[/\\])")
-"""The marks of a path that points outside a folder or to the web."""
+"""A pattern for a path that points outside a folder or to the web."""
 _KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
 def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[str]] | None:
-    """The kind and the files of a config's split. ``None`` if the folder's README names its configs, so that the ``datasets``
-    library finds them itself.
+    """Returns the kind and the paths of the files of a split of a config. Returns ``None`` if the README of the folder names its
+    configs, because the ``datasets`` library then finds the files.
 
-    The names ``es/test-00000-of-00001.parquet``, ``data/es/test.jsonl``, ``es_test.csv``, ``es.tsv`` and the like are tried:
-    first the config's folder or name, then the files whose name contains the split, or else all files.
+    Files with names such as ``es/test-00000-of-00001.parquet``, ``data/es/test.jsonl``, ``es_test.csv`` and ``es.tsv`` are found.
+    First, the files in the config's folder or with the config's name are selected. Of these files, the files with the split's
+    name are selected. If no file has the split's name, the files without the name of another split are used.
     """
     if root.is_file():
         return _of_one_kind([root])
@@ -40,10 +41,10 @@ def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[st
 
 
 def check_card(root: Path) -> None:
-    """Refuses a folder whose card says that files of its configs are elsewhere: on the web, or outside the folder.
+    """Raises an error if the card of a folder names files of its configs that are on the web or outside the folder.
 
     Raises:
-        FileError: the card says so.
+        FileError: the card names a file outside the folder.
     """
     import yaml
     from huggingface_hub import DatasetCard
@@ -66,14 +67,14 @@ def check_card(root: Path) -> None:
 
 
 def check_files(files: Mapping[str, Iterable[str]]) -> None:
-    """Refuses files that a card names and that have other formats, and Parquet files that need far more memory than their size.
+    """Raises an error for files that have an unknown format, and for Parquet files that need far more memory than their size.
 
     Args:
         files: the paths of the files, by split.
 
     Raises:
-        FileError: a file has another format.
-        ValueError: a Parquet file grows too large in memory, or cannot be read.
+        FileError: a file has an unknown format.
+        ValueError: a Parquet file is too large in memory or cannot be read.
     """
     for path in (Path(file) for several in files.values() for file in several):
         if path.suffix not in _KINDS:
@@ -83,17 +84,17 @@ def check_files(files: Mapping[str, Iterable[str]]) -> None:
 
 
 def json_rows(files: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yields the rows of JSON files: one object per line, or a list of objects. If a row lacks a field that a row before it
+    """Yields the rows of JSON files with one object per line or a list of objects. If a row lacks a field that an earlier row
     has, the field is ``None``.
 
-    The ``datasets`` library is not used, as it reads JSON with Arrow, which ends the process if the first row is ``null`` or
+    The ``datasets`` library is not used, because it reads JSON with Arrow. Arrow ends the process if the first row is ``null`` or
     deeply nested.
 
     Args:
         files: the paths of the files.
 
     Raises:
-        FileError: a file cannot be read, or contains something else.
+        FileError: a file cannot be read, or its content is not a list of objects or one object per line.
     """
     columns: dict[str, None] = {}
     for path in map(Path, files):
@@ -117,10 +118,10 @@ def _listed(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _texts(value: object) -> list[str]:
-    """The texts in a YAML value.
+    """Returns the texts in a YAML value.
 
     Raises:
-        FileError: a part of the value occurs in it again as an alias. With aliases, a few lines could make billions of texts.
+        FileError: the value contains YAML aliases. With aliases, a few lines could make billions of texts.
     """
     found, left, seen = [], [value], set[int]()
     while left:
@@ -136,8 +137,8 @@ def _texts(value: object) -> list[str]:
 
 
 def _words(file: Path) -> list[str]:
-    """The parts of a file's name that can name a config or split: the whole, each part between ``-``, ``_`` or ``.``, and each
-    two neighbouring parts."""
+    """Returns the parts of a file's name that can be the name of a config or a split: the complete name, each part between ``-``,
+    ``_`` or ``.``, and each pair of neighbouring parts."""
     stem = file.name.removesuffix(file.suffix)
     pieces = stem.replace("_", "-").replace(".", "-").split("-")
     joined = [f"{a}{mark}{b}" for a, b in pairwise(pieces) for mark in "-_"]

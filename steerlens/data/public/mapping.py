@@ -1,4 +1,5 @@
-"""Any multiple-choice data set, given the columns with the question, the choices, the answer, the concept and the topic."""
+"""Reads any multiple-choice data set. The user names the columns with the question, the choices, the answer, the concept and the
+topic."""
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,25 +16,25 @@ from steerlens.storage import json_value
 
 AnswerForm = Literal["letter", "index", "text", "guess"]
 _DIGITS = 10
-"""An index has fewer digits than this."""
+"""The number of digits that an index must stay below."""
 _FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a data set's columns, by their content."""
+    """The names of the columns of a data set, by the content of the columns."""
 
     question: str
     """The column with the question."""
     choices: tuple[str, ...]
-    """One column for each choice, where empty ones are skipped, or one column with a list of the choices."""
+    """One column for each choice, or one column with a list of the choices. Empty choices are skipped."""
     answer: str
     """The column with the answer."""
     concept: str = ""
-    """The column with a value that is the same for the same question in every language. If none is named, the row's number is
+    """The column with the id of the question, which is the same in every language. Without a column, the number of the row is
     used."""
     topic: str = ""
-    """The column with the topic; ``""`` if there is none."""
+    """The column with the topic, or ``""`` if there is no such column."""
     tags: tuple[str, ...] = ()
     """The columns whose values become tags."""
     answers: AnswerForm = "guess"
@@ -56,28 +57,30 @@ def from_hub(
     path: str | Path | None = None,
     answers: AnswerForm = "guess",
 ) -> Items:
-    """Returns factual items of any multiple-choice data set on the Hugging Face hub.
+    """Returns factual items from any multiple-choice data set on the Hugging Face hub.
 
         sl.data.from_hub("owner/name", {"question": "q", "choices": ["a", "b", "c"], "answer": "label"}, locale="de-DE")
 
-    If a later row asks the same question under another concept, the later row is left out, so that no split can train and test
-    on the same question. Ids that are the same up to ``#`` belong to one concept. An item is also left out if one of its wrong
-    choices is the answer of such a row. ``notes`` counts both cases.
+    If a later row asks the same question under another concept, the later row is left out. A question is therefore never in two
+    parts of a split. Ids that are the same up to ``#`` belong to one concept. An item is also left out if one of its wrong
+    choices is the answer of a later row with the same question. ``notes`` contains the number of rows that are left out for each
+    reason.
 
     Args:
         id: the data set's id, such as ``owner/name``.
-        columns: the names of its columns, by their content: ``question``, ``choices`` (a list of columns, or one column that
-            contains a list), ``answer``, and optionally ``concept`` (the same in every language), ``topic`` and ``tags``.
-        locale: the locale of its questions. Read one language at a time and add the items.
-        config: the data set's configuration; ``None`` if it has only one.
+        columns: the names of the data set's columns, by their content. The keys are ``question``, ``choices``, ``answer``, and
+            optionally ``concept``, ``topic`` and ``tags``. ``choices`` is a list of columns, or one column that contains a list.
+            ``concept`` is a column with an id that is the same in every language.
+        locale: the locale of the questions. For several languages, read one language at a time and add the items.
+        config: the data set's configuration, or ``None`` if the data set has only one configuration.
         split: the data set's split.
-        revision: a commit hash, or a branch such as ``main``, which can change.
-        path: a local folder or file that is read in place of the hub.
-        answers: the content of the answer column: a ``letter``, an ``index`` from 0 or the choice's ``text``; ``guess`` decides
-            from each value.
+        revision: a commit hash of the data set, or a branch such as ``main``. A branch can change.
+        path: a local folder or file that is read instead of the hub.
+        answers: the content of the answer column: a ``letter``, an ``index`` from 0 or the choice's ``text``. ``guess`` decides
+            for each value.
 
     Raises:
-        FileError: the data set cannot be read; without network, give ``path``.
+        FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, an answer is not among the choices, or a concept occurs twice.
         UnknownNameError: the locale or a key of ``columns`` is unknown.
         SettingsError: a key of ``columns`` is missing.
@@ -98,8 +101,8 @@ def gather(
     columns: Columns,
     change: Callable[[dict[str, Any], Item], Item | None] = lambda _, item: item,
 ) -> None:
-    """Adds the items of one part of a data set. ``change`` gets each item with its row, and may alter the item or leave it
-    out."""
+    """Adds the items of one split of a data set. ``change`` gets each row with its item and returns a changed item, or ``None``
+    to leave the item out."""
     number = -1
     for number, (place, row) in enumerate(rows(source, config, split)):
         if number == 0:
@@ -131,27 +134,27 @@ def _columns(columns: Mapping[str, str | Sequence[str]], answers: AnswerForm) ->
     missing = [name for name in _FIELDS[:3] if not columns.get(name)]
     if missing:
         raise SettingsError(
-            f"columns given only for {', '.join(columns) or 'nothing'}: expected columns for {', '.join(missing)} too."
+            f"columns given only for {', '.join(columns) or 'nothing'}: also expected columns for {', '.join(missing)}."
         )
     if answers not in get_args(AnswerForm):
         raise UnknownNameError("form of answers", answers, get_args(AnswerForm))
     many = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in columns.items()}
     for name in set(many) - {"choices", "tags"}:
         if len(many[name]) != 1:
-            raise SettingsError(f"{len(many[name])} columns given for {name!r}: expected one.")
+            raise SettingsError(f"{len(many[name])} columns given for {name!r}: expected one column.")
     one = {name: many[name][0] for name in ("question", "answer", "concept", "topic") if name in many}
     return Columns(choices=many["choices"], tags=many.get("tags", ()), answers=answers, **one)
 
 
 def _choices(row: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """The choices, and whether an empty choice comes before a non-empty one: letters and indices would then point to wrong
-    choices."""
+    """Returns the choices, and whether an empty choice comes before a choice with text. Letters and indices would then point to
+    wrong choices."""
     given: Iterable[Any] = [row[column] for column in columns]
     if len(columns) == 1:
         given = row[columns[0]]
         if isinstance(given, str):
             given = _listed(given)
-        elif isinstance(given, Mapping):  # as {"text": [...], "label": [...]}
+        elif isinstance(given, Mapping):  # such as {"text": [...], "label": [...]}
             given = given.get("text", list(given.values()))
         given = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
     texts = list(map(_text, given))
@@ -169,7 +172,7 @@ def _listed(text: str) -> list[Any]:
 
 
 def _answer(given: Any, choices: tuple[str, ...], form: AnswerForm) -> int | str:
-    """The index of the answer, or a text that says what was expected."""
+    """Returns the index of the answer, or a text that says what was expected."""
     text, letters = _text(given), string.ascii_uppercase[: len(choices)]
     is_index = isinstance(given, int) and not isinstance(given, bool)
     if form == "index" or (form == "guess" and (is_index or (text.isdecimal() and text not in choices))):
@@ -193,5 +196,5 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # a column of whole numbers with a hole comes as floats
+        value = int(value)  # a column of whole numbers with a missing value is read as floats
     return " ".join(str(value).split()) if "\n" not in str(value) else str(value).strip()

@@ -1,4 +1,4 @@
-"""MKQA: open questions in 26 languages. The choices are added here."""
+"""Loads MKQA, which has open questions in 26 languages, and adds choices to the questions."""
 
 import gzip
 import random
@@ -18,38 +18,39 @@ from steerlens.storage import is_parsed
 
 _LANGUAGES = of_codes("ar da de en es fi fr he hu it ja km ko ms nl no pl pt ru sv th tr vi zh_cn zh_hk zh_tw")
 _WITHOUT_TEXT = {"unanswerable", "long_answer", "binary"}
-"""Answer types that have no answer, no text, or only yes and no, so that four choices cannot be made."""
+"""The types of answers from which choices cannot be made: questions without an answer, without a short text, or with only yes and
+no."""
 _LEAST, _FOLD = 1 << 26, 50
-"""Limits for unpacking a file: this many bytes or this many times the file's size, whichever is more."""
+"""The limits for unpacking a file: a number of bytes, and a multiple of the size of the file. The larger limit applies."""
 _REPOSITORY = "git clone https://github.com/apple/ml-mkqa (file dataset/mkqa.jsonl.gz)"
 
 
 def mkqa(
     locales: Iterable[str], *, path: str | Path | None = None, choices: int = 4, seed: int = 0, revision: str | None = None
 ) -> Items:
-    """Returns the factual items of MKQA (arXiv 2007.15207), parallel by example.
+    """Returns the factual items of MKQA (arXiv 2007.15207). The items are parallel by the id of the example.
 
-    The data set has no distractors. The wrong choices are answers of other questions with the same type of answer (entity,
-    date, number …), and they are the same in every language. No right answer or alias of a question is among its wrong choices.
-    This includes the answers of a later example that asks the same question; that example is left out.
+    The data set has no wrong choices. The wrong choices are the answers of other questions with the same type of answer (entity,
+    date, number …), and they are the same in every language. A right answer of a question, or an alias of it, is never a wrong
+    choice. A later example with the same question is left out, and its answers also count as right answers.
 
     Args:
-        locales: locales or language codes. English is always among the items.
-        path: ``mkqa.jsonl.gz`` (or the unpacked file), or a folder that contains it.
-        choices: how many choices an item has.
-        seed: the seed of the draw of the wrong choices.
-        revision: must be ``None``; to fix a version, check out the commit that you want.
+        locales: locales or language codes. English is always included.
+        path: the file ``mkqa.jsonl.gz``, the unpacked file, or a folder that contains one of these files.
+        choices: the number of choices of an item.
+        seed: the seed with which wrong choices are drawn.
+        revision: must be ``None``. To use a fixed version, check out a commit in the folder.
 
     Raises:
-        FileError: there is no such file, or it cannot be unpacked.
+        FileError: the file does not exist or cannot be unpacked.
         DataError: a line does not have the format.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
         UnknownNameError: the data set does not have a locale.
     """
     if revision is not None:
         raise SettingsError(
-            "revision given for MKQA, which is read from a file: expected no revision. Check out the commit that you want for "
-            "this file, and remove this argument."
+            "revision given for MKQA, which is read from a file: expected no revision. Check out the wanted commit of this "
+            "file, and remove the argument revision."
         )
     if choices < 2:
         raise SettingsError(f"choices={choices} given: expected at least 2.")
@@ -61,7 +62,7 @@ def mkqa(
         kind = _type(place, row, wanted)
         if kind in _WITHOUT_TEXT:
             gathering.notes[f"answer is {kind}"] += 1
-        elif not all(_answer(row, name) for name in row["answers"]):  # of all, so that no draw depends on the locales asked for
+        elif not all(_answer(row, name) for name in row["answers"]):  # every language is checked
             gathering.notes["no answer text in one of the languages"] += 1
         else:
             usable.setdefault(kind, []).append((place, row))
@@ -79,7 +80,7 @@ def mkqa(
 def _file(root: Path) -> Path:
     found = [root] if root.is_file() else sorted([*root.rglob("mkqa.jsonl.gz"), *root.rglob("mkqa.jsonl")])
     if not found:
-        raise FileError(f"no mkqa.jsonl.gz in {root}: expected MKQA's file.")
+        raise FileError(f"no mkqa.jsonl.gz in {root}: expected the file of MKQA.")
     return found[0]
 
 
@@ -117,7 +118,7 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _are_answers(given: Any) -> bool:
-    """Whether a value is a list of answers by language."""
+    """Returns whether a value contains a list of answers for each language."""
     if not is_parsed(given, dict[str, tuple[dict[str, Any], ...]]):
         return False
     each = [answer for answers in given.values() for answer in answers]
@@ -127,13 +128,13 @@ def _are_answers(given: Any) -> bool:
 def _type(place: str, row: dict[str, Any], wanted: dict[str, str]) -> str:
     for name in wanted.values():
         if not row["answers"].get(name) or name not in row["queries"]:
-            raise DataError(f"{place}: no query or no answers in {name!r}; expected them in every language of MKQA.")
+            raise DataError(f"{place}: no query or no answers in {name!r}; expected a query and answers in every language.")
     return str(row["answers"][next(iter(wanted.values()))][0].get("type"))
 
 
 def _query(row: dict[str, Any]) -> str:
-    """The text by which two examples count as one question. It is the English text, so that it does not depend on the locales
-    asked for."""
+    """Returns the English text of the question. Two examples with the same English text count as one question, whatever locales
+    are wanted."""
     return same_text(str(row["queries"]["en"]))
 
 
@@ -154,14 +155,14 @@ def _add(
     Args:
         rows: the examples with the same type of answer, from which the wrong choices are drawn.
         index: the index of the example in ``rows``.
-        again: later examples of the same question, whose answers are right too.
+        again: the later examples of the same question, whose answers are also right.
         draw: the number of choices, and the seed.
     """
     place, row = rows[index]
     concept = str(row["example_id"])
     drawn = random.Random(f"{draw[1]}/{concept}")
     others = drawn.sample(range(len(rows)), min(len(rows), 8 * draw[0]))
-    # what an alias of the answer names is not a distractor, and choices must differ in every language that MKQA has
+    # an alias of the answer is not a wrong choice, and choices must differ in every language of MKQA
     picked = [index]
     for other in others:
         if len(picked) < draw[0] and all(_differ(rows[other][1], one) for one in [*(rows[at][1] for at in picked), *again]):
@@ -179,8 +180,8 @@ def _add(
 
 
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two questions have no answer in common in any language. All languages are compared, as the draw must not depend
-    on the loaded locales."""
+    """Returns whether two questions have no common answer in any language. All languages are compared, so the drawn choices do
+    not depend on the loaded locales."""
     return all(not (_names(one, name) & _names(other, name)) for name in one["answers"].keys() & other["answers"].keys())
 
 

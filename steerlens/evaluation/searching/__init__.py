@@ -1,1 +1,2 @@
-"""The search: layers, strengths and tokens of both vectors, chosen by cross-fitting on train and dev."""
+"""The search for steering plans: the layers, strengths and tokens of the vectors are chosen by cross-fitting on train and
+dev."""

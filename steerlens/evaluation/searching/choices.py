@@ -1,4 +1,5 @@
-"""The choices for one locale, or for several together: each contrast alone, all contrasts together, and the best of these."""
+"""Makes the choices for one locale or for several locales together: for each contrast alone, for all contrasts together, and
+the best choice."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ log = logging.getLogger("steerlens")
 
 
 class Chooser:
-    """Makes choices for groups of locales. Plans that were run for one choice are reused for the next."""
+    """Makes choices for groups of locales. Plans that were run for one choice are reused for later choices."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Chooser:
         """Runs one strength of every contrast at the first layers, and computes the derivatives.
 
         Args:
-            cache: the items that are scored, and the results so far.
+            cache: the items that are scored, and the results of plans that were already run.
             aims: the score that each contrast is meant to raise.
             objective: the objective by which combinations are chosen.
             layers: the layers that are tried.
@@ -60,11 +61,11 @@ class Chooser:
         self._moves = partial(PlanSpec.neighbours, layers=layers, strengths=self.strengths, tokens=settings.tokens)
 
     def choices(self, locales: Sequence[str], name: str) -> dict[str, Chosen]:
-        """Returns the choice of every contrast, of all together (``surgical``) and the best of them, for these locales
-        together.
+        """Returns the choice for every contrast, the choice for all contrasts together (``surgical``), and the best of these
+        choices (``best``), for a group of locales.
 
-        ``surgical`` leaves out contrasts that do not help. If no plan of a method is both within the limits and better than
-        unsteered, the choice is unsteered.
+        The choice ``surgical`` leaves out contrasts that do not help. If no plan is both within the limits and better than
+        the unsteered model, the unsteered model is chosen.
         """
         here, limits = tuple(locales), self.settings.limits
         singles = {contrast: self._singles(contrast, here, name) for contrast in self.aims}
@@ -85,26 +86,25 @@ class Chooser:
         }
 
     def _best(self, joint: Aim, found: Mapping[PlanSpec, Expected | None]) -> tuple[PlanSpec, Expected | None]:
-        """Returns the choice that the objective prefers; each was made by cross-fitting. If none is better than unsteered,
-        returns unsteered."""
+        """Returns the choice with the best objective. If no choice is better than the unsteered model, the unsteered model is
+        returned."""
         top = next(iter(joint.ordered(found)), PlanSpec())
         gains, nothing = (joint.rank(self.cache.gains(spec, joint.locales)) for spec in (top, PlanSpec()))
         return (top, found[top]) if top.steps and gains > nothing else (PlanSpec(), None)
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
-        """Returns the combinations that were run, and the cells that were combined."""
+        """Runs combinations of the contrasts' cells, and returns these combinations and the cells."""
         limits, budget = self.settings.limits.of_text, self.settings.combinations
         each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in singles.items()]
         starts = additive(joint, combined(each, list(singles.values())), -(-2 * budget // 3))
         title = f"{name}: {' and '.join(singles)} together"
         run = climb(joint, starts, self._moves, budget, title)
-        alone = [part for spec in run[:1] for part in spec.apart()]  # which may do as much
+        alone = [part for spec in run[:1] for part in spec.apart()]  # a part of the best combination may gain as much
         joint.run(alone, title)
         return [*run, *alone, *(cell for cells in each for cell in cells)]
 
     def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:
-        """Returns every cell of one contrast that was run in these locales, after half the budget was used on promising
-        ones."""
+        """Runs promising cells of one contrast, and returns every cell of the contrast that was run in the locales."""
         budget, aim = self.settings.singles, self.aims[contrast]
         fresh = [spec for spec in self.grid if spec.name == contrast and spec not in self.anchors]
         starts = promising(self.predictor, Aim(self.cache, here, net_score(aim)), fresh, -(-budget // 2))

@@ -1,4 +1,4 @@
-"""Choices: the plan spec that was chosen for a contrast, or for all together, with its vectors and its results on dev."""
+"""The choice of a plan. A choice contains the chosen plan spec, its vectors, and its results on dev."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,36 +12,38 @@ from steerlens.storage import restored
 
 @dataclass(frozen=True)
 class Chosen:
-    """The plan spec that was chosen for a method, and its results on dev. It was the best of many there, so report results on
-    test, not these."""
+    """The plan spec that was chosen for a method, and its results on dev. The plan was the best of many plans on dev, so its
+    results on dev are too good. Report results on test instead."""
 
     name: str
-    """A contrast's name, ``surgical`` for a combination, or ``best``."""
+    """The name of the choice: a contrast's name, ``surgical`` (for all contrasts together), or ``best``."""
     spec: PlanSpec
-    """The spec. It is empty if no plan helped, so that the model stays unsteered."""
+    """The chosen plan spec. The spec is empty if no plan helped, and the model then stays unsteered."""
     gains: Gains
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
-    """The vectors of the spec's steps."""
+    """The vectors of the steps of the chosen plan spec."""
     expected: Expected | None = field(default=None, repr=False, compare=False)
-    """The effect expected on new concepts, and the reason if the choice is unsteered; ``None`` if this is not known."""
+    """The effect that is expected on new concepts, and the reason if the model stays unsteered; ``None`` if the effect is not
+    known."""
 
     def __str__(self) -> str:
         return str(self.spec)
 
     def explained(self) -> str:
-        """Returns in words the choice, its gain on the concepts on which it was chosen, and its expected gain on others."""
+        """Returns a description in words of the choice, its gain on the dev concepts, and its expected gain on new
+        concepts."""
         if self.expected is None:
             return str(self.spec)
         return f"{self.spec}: {self.expected}" if self.expected.helps else str(self.expected)
 
     @property
     def steps(self) -> tuple[StepSpec, ...]:
-        """The spec's steps."""
+        """The steps of the chosen plan spec."""
         return self.spec.steps
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The locales that have all vectors of the steps; none if these vectors are for all items."""
+        """The locales that have all vectors of the steps. The tuple is empty if the vectors have no locale."""
         names = [step.vector for step in self.steps] or [self.name]
         named = [name for name in names if name in self.vectors.names] or self.vectors.names
         each = [own for name in named if (own := self.vectors.named(name).locales)]
@@ -70,7 +72,7 @@ class Chosen:
         return {locale: self.plan(locale) for locale in (self.locales if locales is None else locales)}
 
     def with_vectors(self, vectors: VectorSet) -> "Chosen":
-        """Returns the same choice with other vectors.
+        """Returns a copy of the choice with other vectors.
 
         Args:
             vectors: a set that contains the vectors of the spec's steps.
@@ -89,7 +91,7 @@ class Chosen:
 
         Args:
             values: JSON values.
-            whose: the file that the values were read from, for errors.
+            whose: the file from which the values were read, for error messages.
             vectors: the vectors for the spec's steps.
 
         Raises:
@@ -103,7 +105,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The form of a choice in a file."""
+    """The fields of a choice in a file."""
 
     method: str
     steps: tuple[StepSpec, ...]

@@ -1,4 +1,5 @@
-"""The gain of a choice on concepts on which it was not made. Cross-fitting over concepts removes the winner's curse."""
+"""The expected gain of a choice on concepts that were not used for the choice. Cross-fitting over concepts removes the
+winner's curse."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,30 +18,31 @@ from steerlens.statistics import bootstrap_interval, cross_fitted
 from steerlens.steering import PlanSpec, StepSpec
 
 Rank = Callable[[Gains], tuple[float, ...]]
-"""The key by which specs are ranked; the largest is the best."""
+"""The function that gives the rank of a spec from its gains. The largest rank is the best."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The change that the best of some plans makes on concepts on which it was not chosen. For each fold of the concepts, the
-    best plan is chosen again on the other folds and measured on this one.
+    """The expected change under the best of some plans on concepts that were not used to choose this plan. For each fold of
+    the concepts, the best plan is chosen on all other folds and measured on the fold.
 
-    The plans themselves are given. A screened or halved sweep, a climb or a choice of cells to combine may have selected them
-    on the same concepts. This is not corrected, so if the plans are a few out of many, the change is still a little too large.
+    The list of plans is taken as given. If the plans themselves were selected on these concepts (for example by a screened
+    sweep or by hill climbing), cross-fitting does not correct for this selection. In this case the expected change is still a
+    little too large.
     """
 
     best: PlanSpec
-    """The plan that was taken: the best on all concepts, or the weakest strength at the same layer whose score is not lower by
-    more than one standard error."""
+    """The plan that was taken: the best plan on all concepts, or a weaker strength at the same layer if its score is lower by
+    at most one standard error."""
     tried: int
-    """The number of plans that were run. The chosen plan was the best of them."""
+    """The number of plans that were run and compared."""
     gains: Mapping[str, tuple[float, float, float]]
-    """For each score that the contrasts are meant to raise: its mean change on held-out concepts, and the low and high end of
-    the 95% interval over concepts. Empty if there were too few concepts to hold some out."""
+    """For each score that the contrasts are meant to raise: the mean change on held-out concepts, and the low and high end of
+    the 95% interval over concepts. The mapping is empty if there are too few concepts for cross-fitting."""
     on_dev: Mapping[str, float]
-    """The change of the same scores under the best plan on all concepts, on which the plan was also chosen."""
+    """The change of the scores under the best plan on all concepts. The plan was chosen on the same concepts."""
     helps: bool
-    """Whether the change is better than unsteered. If not, unsteered was chosen."""
+    """Whether the best plan is better than the unsteered model. If not, the model stays unsteered."""
 
     def __str__(self) -> str:
         said = "; ".join(self._said(score) for score in self.on_dev)
@@ -48,7 +50,7 @@ class Expected:
         return f"{verdict}the best of {self.tried} plans{'' if self.helps else f', {self.best}'}, {said}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values."""
+        """Returns the fields as plain JSON values."""
         return {**asdict(self), "best": self.best.to_list()}
 
     def _said(self, score: str) -> str:
@@ -62,7 +64,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class KeptExpected:
-    """The form of ``Expected`` in a file."""
+    """The fields of ``Expected`` in a file."""
 
     best: tuple[StepSpec, ...]
     tried: int
@@ -71,21 +73,21 @@ class KeptExpected:
     helps: bool
 
     def made(self) -> Expected:
-        """Returns the object that this form describes."""
+        """Returns the ``Expected`` with these fields."""
         return Expected(PlanSpec(self.best), self.tried, self.gains, self.on_dev, self.helps)
 
 
 class Changes:
-    """The changes of each score by concept under some plans: sums over the concept's items, and the number of items that have
-    the score."""
+    """The changes of each score by concept under several plans. The changes are stored as sums over the concept's items, with
+    the number of items that have the score."""
 
     def __init__(self, cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec]) -> None:
-        """Adds up the results. A concept's wordings and locales count as one concept.
+        """Adds up the results of each concept. All wordings and locales of a concept are added together.
 
         Args:
-            cache: the results.
-            locales: the locales that count.
-            specs: plans that were run on the same items of these locales.
+            cache: the results of the plans.
+            locales: the locales whose items are included.
+            specs: the specs of plans that were all run on the same items of the locales.
         """
         self.cache, self.specs = cache, list(specs)
         items = [item for x in locales for item in cache.measured_items(x, self.specs[0])]
@@ -105,24 +107,25 @@ class Changes:
                 self.counts[line, :, at] = np.bincount(of_item[told], minlength=len(order))
 
     def gains(self, concepts: Int[ndarray, " some"], of: Int[ndarray, " some"] | int) -> Gains:
-        """Returns the mean changes over items of some concepts, each under the plan with its index (or all under one plan)."""
+        """Returns the mean changes over the items of some concepts. Each concept is measured under the plan with the given
+        index, or all concepts under one plan."""
         sums, counts = (part[:, concepts, of].sum(axis=1) for part in (self.sums, self.counts))
         names = [score.name for score in self.cache.scores]
         means = {name: float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
         return Gains(means, tuple(aim for aim in self.cache.aims if aim in means))
 
     def as_good(self, best: int, concepts: Int[ndarray, " some"], aim: str) -> int:
-        """Returns the index of the weakest plan that is the same step as the best one at a smaller strength, and as good as the
-        best.
+        """Returns the index of the weakest plan that is as good as the best plan and differs from the best plan only by a
+        smaller strength.
 
-        A plan is as good if it raises the score by less, but by no more than one standard error of the difference, paired by
-        concept. This is the one-standard-error rule of Breiman et al. (1984, section 3.4.3), applied to keep the strength
+        A plan counts as equally good if its score is lower by at most one standard error of the difference, paired by
+        concept. The rule is the one-standard-error rule of Breiman et al. (1984, section 3.4.3), and keeps the strength
         small.
 
         Args:
             best: the index of the best plan.
-            concepts: the concepts on which it was found to be best.
-            aim: the score that the plans are meant to raise. Its graded form is compared.
+            concepts: the concepts on which the best plan was found.
+            aim: the score that the plans are meant to raise. If the score has a graded form, the graded form is compared.
         """
         lines = {own.name: at for at, own in enumerate(self.cache.scores)}
         line = lines.get(score_of(aim).graded, lines.get(aim))
@@ -139,8 +142,8 @@ class Changes:
         return best
 
     def by_concept(self, score: str, judged: Sequence[Int[ndarray, " concept"]]) -> Float[ndarray, " measured"]:
-        """Returns each concept's mean change of a score under the plans that it is assigned to. Concepts without the score are
-        left out."""
+        """Returns the mean change of a score for each concept, under the plans that were chosen for the concept. Concepts
+        without the score are left out."""
         line, every = self.cache.line(score), np.arange(len(self.kinds))
         with np.errstate(invalid="ignore"):
             means = np.stack([self.sums[line, every, of] / self.counts[line, every, of] for of in judged]).mean(axis=0)
@@ -150,16 +153,16 @@ class Changes:
 def expected(
     cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec], rank: Rank, aims: Sequence[str], seed: int = 0
 ) -> Expected:
-    """Estimates the gain of the best of some plans on concepts on which it was not chosen, and decides whether it is better
-    than unsteered.
+    """Estimates the gain of the best of some plans on concepts that were not used to choose this plan, and decides whether
+    the best plan is better than the unsteered model.
 
     Args:
-        cache: the results of the plans, which were all run on the same items, with finite scores.
+        cache: the results of the plans. All plans were run on the same items and have finite scores.
         locales: the locales for which the choice is made.
-        specs: the plans, the best first.
-        rank: the order of the plans; ties go to the earlier one.
-        aims: the scores that the contrasts are meant to raise. Among one contrast's plans, the weakest plan is taken that is as
-            good as the best at its layer.
+        specs: the specs of the plans. The best plan comes first.
+        rank: the function that ranks the plans. If two plans have the same rank, the earlier plan is taken.
+        aims: the scores that the contrasts are meant to raise. For a single contrast, the weakest strength that is as good as
+            the best plan is taken.
         seed: the seed of the folds and the intervals.
     """
     changes = Changes(cache, locales, specs)
@@ -188,7 +191,7 @@ def expected(
 
 
 def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:
-    """Returns whether a plan is the same step as another one at a smaller strength."""
+    """Returns whether a plan with one step differs from another plan only by a smaller strength."""
     if len(spec.steps) != 1 or len(than.steps) != 1:
         return False
     own, other = spec.steps[0], than.steps[0]
@@ -196,7 +199,7 @@ def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:
 
 
 def ranked(rank: Rank, gains: Gains) -> tuple[float, ...]:
-    """Returns the rank of some gains. They come last if they are not finite, or lack a score that the ranking needs."""
+    """Returns the rank of gains. Gains that are not finite, or that lack a score of the ranking, get the lowest rank."""
     try:
         return rank(gains) if gains.valid else ()
     except UnknownNameError:

@@ -1,4 +1,4 @@
-"""The results of plan specs on items. Each spec is run once in a locale, and its results are remembered."""
+"""The cache of results of plan specs on items. Each spec is run once in a locale, and its results are stored."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,32 +31,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = Float[ndarray, "score item"]
-"""The scores of items; NaN if a score is not measured on an item's kind, or is not finite."""
+"""The scores of items. A value is NaN if the score is not measured on the item's kind, or is not finite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The results on a locale's items."""
+    """The results of one plan spec on items of a locale."""
 
     values: Values
-    """One row for each score; NaN if the score is not measured on an item's kind or cannot be computed."""
+    """The values ``[score, item]``. A value is NaN if the score is not measured on the item's kind or cannot be computed."""
     valid: Bool[ndarray, " item"]
-    """Whether the model's scores of the item are finite. If they are not, all its values are NaN."""
+    """Whether the model's scores of each item are finite. If the scores of an item are not finite, all its values are
+    NaN."""
 
     @property
     def untold(self) -> Bool[ndarray, "score item"]:
-        """Which values could not be measured although the model's scores are finite."""
+        """The values that could not be measured although the model's scores are finite, as a mask."""
         return np.isnan(self.values) & self.valid
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Items of one locale, and the vectors with which they are steered. The vectors were taken from other concepts."""
+    """Items of one locale, and the vectors that are used on these items. The vectors were taken from other concepts."""
 
     locale: str
     items: Items
     vectors: Mapping[str, Intervention]
-    """The vectors by name."""
+    """The vectors that are used on the items, by name."""
 
 
 class ScoreCache:
@@ -75,20 +76,20 @@ class ScoreCache:
         max_new_tokens: int = MAX_NEW_TOKENS,
         items: Items | None = None,
     ) -> None:
-        """Makes an empty cache; nothing is run yet.
+        """Makes an empty cache. Nothing is run yet.
 
         Args:
             model: the model with which items are scored.
             parts: the items that are scored, with their vectors.
-            aims: the scores that the contrasts are meant to raise. Their companions, the English-centric rate, the margin and
-                the log probability of the answers' text are measured with them.
-            scoring: how choices are presented and compared.
-            batch_size: the number of items in a batch; chosen for the device for ``None``.
-            running: how tasks are run.
-            scores: further scores to measure.
-            max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
-            items: the items from which the parts' items were drawn. Scores find the English items with which they compare
-                there; ``None`` if there are none.
+            aims: the scores that the contrasts are meant to raise. The companions of these scores, the English-centric rate,
+                the margin and the log probability of the answers' text are measured too.
+            scoring: how choices are presented and scored.
+            batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+            running: the executor that runs tasks, and the folder for results.
+            scores: additional scores that are measured.
+            max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
+            items: the items from which the items of the parts were drawn. The English items that some scores need are taken
+                from these items. ``None`` means that there are no English items.
 
         Raises:
             SettingsError: there is a score of held-out text.
@@ -110,13 +111,13 @@ class ScoreCache:
         self._english: English | None = None
 
     def run(self, specs: Iterable[PlanSpec], locales: Sequence[str], title: str, like: PlanSpec | None = None) -> None:
-        """Runs those specs that were not run before, and the unsteered model.
+        """Runs the specs that were not run before. The unsteered model is also run if necessary.
 
         Args:
-            specs: the specs.
+            specs: the plan specs that are run.
             locales: the locales on whose items the specs are run.
             title: the title of the progress bar.
-            like: a spec that was run; only the items on which it was run are used. All items for ``None``.
+            like: a spec that was already run. Only the items on which this spec was run are used. ``None`` uses all items.
 
         Raises:
             ModelError: scores of the unsteered model are not finite.
@@ -152,7 +153,7 @@ class ScoreCache:
         return ScoringTask(tuple(part.items), plans, self.scoring, self.batch_size)
 
     def _texts(self, specs: Mapping[tuple[str, int], Sequence[PlanSpec]]) -> dict[tuple[str, int, PlanSpec], list[Writing]]:
-        """Returns the texts written under the specs of each part, if a score needs them."""
+        """Returns the texts that are generated under the specs of each part, if a score needs generated texts."""
         if not are_written(self.scores):
             return {}
         tasks = {(x, at, spec): self._text(self.parts[x][at], spec) for (x, at), own in specs.items() for spec in own}
@@ -164,7 +165,7 @@ class ScoreCache:
 
     @property
     def english(self) -> English:
-        """The unsteered English outcomes with which scores compare, computed once."""
+        """The unsteered English outcomes, which some scores use as a reference. The outcomes are computed once."""
         if self._english is None:
             common = (self.scores, self.scoring, self.batch_size, self.running)
             self._english = english_outcomes(self.model, self._given, self.locales, *common)
@@ -175,19 +176,20 @@ class ScoreCache:
         return [outcome for at in range(len(self.parts[locale])) for outcome in self._bases[locale, at]]
 
     def of_outcomes(self, outcomes: Sequence[Outcome], writings: Sequence[Writing] | None = None) -> Measured:
-        """Returns the scores of a locale's outcomes and, if they are given, of the texts written for its items, as numbers."""
+        """Returns the scores of a locale's outcomes as numbers. Scores of generated text are included if the generated texts
+        are given."""
         texts: Sequence[Writing | None] = writings if writings is not None else [None] * len(outcomes)
         each = list(zip(outcomes, texts, strict=True))
         rows = [[value_of(score, outcome, self.english, writing) for outcome, writing in each] for score in self.scores]
         return Measured(np.array(rows, dtype=float), np.array([outcome.valid for outcome in outcomes]))
 
     def note(self, locale: str, at: int, spec: PlanSpec, measured: Measured) -> None:
-        """Stores the results on a part of a locale, which may come from elsewhere."""
+        """Stores the results of a spec on a part of a locale. The results may come from a sweep."""
         self._measured[locale, at, spec] = measured
 
     def forget_incomplete(self, specs: Iterable[PlanSpec]) -> None:
-        """Removes the stored results of specs that lack one of the scores that the contrasts are meant to raise, so that these
-        specs are run."""
+        """Removes incomplete results of specs, so that these specs are run again. Results are incomplete if they lack a score
+        that the contrasts are meant to raise."""
         for x, at, spec in [key for key in self._measured if key[2].steps and key[2] in set(specs)]:
             kinds = {item.kind for item in self.parts[x][at].items}
             lines = [self.line(aim) for aim in self.aims if kinds & set(score_of(aim).kinds)]
@@ -195,19 +197,19 @@ class ScoreCache:
                 del self._measured[x, at, spec]
 
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
-        """Returns the specs that were run on all parts of these locales, including unsteered, in the order in which they were
-        run."""
+        """Returns the specs that were run on all parts of the locales, in the order of running. The empty spec of the
+        unsteered model is included."""
         parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
         first = parts[0]
         specs = [spec for x, at, spec in self._measured if (x, at) == first]
         return [spec for spec in specs if all((*part, spec) in self._measured for part in parts)]
 
     def measured(self, locale: str, spec: PlanSpec) -> Measured:
-        """Returns the results of a spec on those parts of a locale's items on which it was run."""
+        """Returns the results of a spec on the parts of a locale's items on which the spec was run."""
         return self._joined(locale, spec, spec)
 
     def values(self, locale: str, spec: PlanSpec) -> Values:
-        """Returns only the values of the same results."""
+        """Returns the values of a spec on the items of a locale on which the spec was run."""
         return self.measured(locale, spec).values
 
     def base_values(self, locale: str, spec: PlanSpec) -> Values:
@@ -226,15 +228,16 @@ class ScoreCache:
         return [at for at in range(len(self.parts[locale])) if (locale, at, spec) in self._measured]
 
     def line(self, score: str) -> int:
-        """Returns the row of a score in the values."""
+        """Returns the index of a score's row in the values."""
         return [own.name for own in self.scores].index(score)
 
     def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
-        """Returns mean changes over the items of some locales on which the spec was run."""
+        """Returns the mean change of each score over the items of the locales on which the spec was run."""
         return self._gains(spec, [self.measured(x, spec) for x in locales], locales)
 
     def gains_of(self, measured: Sequence[Measured], locales: Sequence[str]) -> Gains:
-        """Returns the same for numbers from elsewhere: those of all items, one locale after another."""
+        """Returns the mean change of each score for given results, such as predicted results. The results contain all items,
+        one locale after another."""
         return self._gains(PlanSpec(), measured, locales)
 
     def _gains(self, of: PlanSpec, measured: Sequence[Measured], locales: Sequence[str]) -> Gains:
@@ -244,30 +247,32 @@ class ScoreCache:
         return mean_gains(self.scores, self.aims, before, after, kinds)
 
     def told(self, locale: str, score: Score, specs: Sequence[PlanSpec] = ()) -> Bool[ndarray, " item"]:
-        """Returns which of a locale's items have a score, both unsteered and under some specs."""
+        """Returns a mask of the items of a locale for which a score can be measured, both unsteered and under the specs."""
         line = self.line(score.name)
         untold = [self.measured(locale, spec).untold[line] for spec in (PlanSpec(), *specs)]
         return np.isin([item.kind for item in self.items[locale]], score.kinds) & ~np.any(untold, axis=0)
 
     def check_aims(self, locales: Sequence[str]) -> None:
-        """Refuses aims that cannot be measured, as no plan could be chosen by them.
+        """Raises an error if an aim cannot be measured, because no plan can be chosen by such an aim.
 
         Args:
-            locales: the locales for which a plan is chosen together; specs were run in each of them.
+            locales: the locales for which a plan is chosen together. Specs were run in each of these locales.
 
         Raises:
-            SettingsError: a score that the contrasts are meant to raise cannot be measured on any item, unsteered.
+            SettingsError: a score that the contrasts are meant to raise cannot be measured on any item of the unsteered
+                model.
         """
         for aim in map(score_of, self.aims):
             if not any(self.told(locale, aim).any() for locale in locales):
                 raise SettingsError(
                     f"score {aim.name!r}, which a contrast is meant to raise, cannot be measured on any item in "
-                    f"{', '.join(locales)}: expected {' or '.join(aim.kinds)} items on which this score can be measured. For "
-                    "consistency, the same items must also be there in English."
+                    f"{', '.join(locales)}: expected {' or '.join(aim.kinds)} items on which this score can be measured. To "
+                    "measure consistency, give the English items too."
                 )
 
     def table(self, specs: Sequence[PlanSpec], locales: Sequence[str]) -> "pd.DataFrame":
-        """Returns one row for each spec, item and score, with every step's vector, layer, strength and tokens."""
+        """Returns a table with one row for each spec, item and score. The columns include every step's vector, layer,
+        strength and tokens."""
         import pandas as pd
 
         return pd.DataFrame([row for spec in specs for locale in locales for row in self._rows(spec, locale)])
@@ -286,18 +291,18 @@ class ScoreCache:
 
 
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
-    """Returns the mean change of each score over the items that have it both unsteered and steered.
+    """Returns the mean change of each score over the items for which the score can be measured both unsteered and steered.
 
-    It is NaN if steering made the model's scores of one of these items overflow. Some scores are left out, as a sweep may
-    contain fewer scores than a search: a score without items; a score without any value, if a score that the contrasts are
-    meant to raise has values; and the margin and the answer's text, if the items of a kind have no values.
+    A mean change is NaN if steering made the model's scores of one of these items overflow. A score without items is left
+    out. A score without any value is left out if a score that the contrasts are meant to raise has values. The margin and the
+    answer's log probability are also left out if one kind of items has no values.
 
     Args:
         scores: the scores in the rows.
         aims: the scores that the contrasts are meant to raise.
         before: the unsteered values.
         after: the steered results.
-        kinds: the kind of each item.
+        kinds: the kind of each item (``factual`` or ``cultural``).
     """
     means: dict[str, float] = {}
     lacking = set()

@@ -13,8 +13,8 @@ from steerlens.settings import LESSER_GAIN, Limits
 
 @dataclass(frozen=True, eq=False)
 class Gains(Mapping[str, float]):
-    """The changes that a plan makes on some items against unsteered: ``gains["transfer"]`` is the mean change of that score
-    over items."""
+    """The mean changes of scores under a plan, compared with the unsteered model. For example, ``gains["transfer"]`` is the
+    mean change of transfer over items."""
 
     changes: Mapping[str, float]
     """The mean change of each measured score; NaN if the model's scores were not finite. Scores that were not measured are left
@@ -36,11 +36,11 @@ class Gains(Mapping[str, float]):
         return score in self.changes
 
     def get(self, score: str, default: Any = None) -> Any:
-        """Returns the change of a score, or a default if it was not measured.
+        """Returns the change of a score, or ``default`` if the score was not measured.
 
         Args:
             score: the name of the score.
-            default: the result for a score that was not measured.
+            default: the value that is returned for a score that was not measured.
         """
         return self.changes.get(score, default)
 
@@ -52,11 +52,11 @@ class Gains(Mapping[str, float]):
 
     @property
     def valid(self) -> bool:
-        """Whether all changes are finite. They are NaN if the plan makes the model's scores of an item overflow."""
+        """Whether all changes are finite. A change is NaN if the model's scores of an item overflow under the plan."""
         return all(map(math.isfinite, self.changes.values()))
 
     def gain(self, score: str) -> float:
-        """Returns the change of a score in its better direction.
+        """Returns the gain of a score: its change, with the sign reversed if lower values are better.
 
         Args:
             score: the name of the score.
@@ -77,9 +77,9 @@ class Gains(Mapping[str, float]):
         return self.gain(companion) if companion in self else 0.0
 
     def by_degrees(self) -> "Gains":
-        """Returns the same gains with the graded form of each aim, such as the preference for the right answer, in place of the
-        aim. Choices are made by these, because they need fewer items. An aim without a graded form is replaced by its companion
-        or, if there is none, kept."""
+        """Returns gains in which each aim is replaced by its graded form, such as the preference for the right answer.
+        Choices are made by graded forms, because graded forms need fewer items. An aim without a graded form is replaced by
+        its companion. An aim without a graded form and without a companion is kept."""
         changes = dict(self.changes)
         for aim in self.aims:
             known = score_of(aim)
@@ -101,25 +101,25 @@ class Gains(Mapping[str, float]):
 
     @property
     def margins(self) -> float:
-        """The sum of the gains of these scores' companions."""
+        """The sum of the gains of the companions of the scores that the contrasts are meant to raise."""
         return sum(map(self.finer, self.aims))
 
     @property
     def perplexity(self) -> float | None:
-        """The perplexity of the right (and local) answers' text, divided by its unsteered value; ``None`` if it was not
-        measured.
+        """The perplexity of the text of the right and local answers, divided by the unsteered perplexity; ``None`` if it was
+        not measured.
 
-        It is above 1 if steering makes even the right text unlikely.
+        A ratio above 1 means that steering makes the text of these answers less probable.
         """
         change = self.changes.get(ANSWER.name, math.nan)
         return None if math.isnan(change) else math.exp(-change)
 
     def plus(self, other: "Gains") -> "Gains":
-        """Returns the gains that both plans together would have if neither affected the other, for the scores that were
-        measured for both.
+        """Returns the sum of the gains of two plans. The sum is the gain of the combined plan if the two plans do not affect
+        each other. Only scores that were measured for both plans are included.
 
         Args:
-            other: gains of another plan on the same items.
+            other: the gains of the other plan on the same items.
         """
         return replace(self, changes={name: value + other[name] for name, value in self.changes.items() if name in other})
 
@@ -129,11 +129,12 @@ class Gains(Mapping[str, float]):
 
 
 Objective = Callable[[Gains], float]
-"""The objective; larger is better. Unsteered has gains of 0, and a plan is chosen only if it is better."""
+"""The objective is a function of the gains of a plan. A larger value is better, and a plan is chosen only if its value is
+larger than the value for gains of 0."""
 
 OBJECTIVES: dict[str, Objective] = {LESSER_GAIN: lambda gains: gains.worst, "sum of gains": lambda gains: gains.total}
-"""The smallest gain, or the sum of the gains, over all scores that the contrasts are meant to raise. A score's name is an
-objective too."""
+"""The built-in objectives: the smallest gain, or the sum of the gains, over all scores that the contrasts are meant to raise.
+The name of a score can also be used as an objective."""
 
 
 def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
@@ -141,7 +142,7 @@ def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
 
     Raises:
         UnknownNameError: there is no such objective.
-        SettingsError: a score has the name of a built-in one.
+        SettingsError: a score has the name of a built-in score.
     """
     if isinstance(given, Score):
         return objective_of(score_of(given).name)

@@ -14,15 +14,15 @@ from steerlens.steering import PlanSpec, SteeredTokens, SteeringVector
 
 
 class Predictor:
-    """Predicts the effect of a vector at strengths that were not run, from one strength that was run at the same layer, and the
-    derivative."""
+    """Predicts the effect of a vector at strengths that were not run. The prediction uses the derivative and one strength
+    that was run at the same layer."""
 
     def __init__(self, cache: ScoreCache, anchors: Sequence[PlanSpec]) -> None:
         """Runs one forward and one backward pass for each part.
 
         Args:
-            cache: contains the results of the anchors.
-            anchors: specs with one step, run in every locale, all at the same tokens.
+            cache: the cache with the results of the anchors.
+            anchors: specs with one step that were run in every locale. All anchors steer the same tokens.
         """
         self.cache = cache
         self._anchors = {(spec.steps[0].vector, spec.steps[0].layer): spec for spec in anchors}
@@ -33,7 +33,8 @@ class Predictor:
         self._known = {(x, name): self._anchored(x, name, own, anchors) for x, own in pieces.items() for name in layers}
 
     def _slopes(self, layers: Mapping[str, list[int]], tokens: SteeredTokens) -> dict[str, list[dict[str, Attribution]]]:
-        """Returns the slopes of each locale's parts, by vector and layer. Interventions that are not additions have none."""
+        """Returns the slopes of each locale's parts, by vector and layer. Interventions that are not additions have no
+        slopes."""
         cache, parts = self.cache, {}
         for x, each in cache.parts.items():
             for at, part in enumerate(each):
@@ -46,7 +47,7 @@ class Predictor:
     def _anchored(
         self, locale: str, name: str, pieces: Sequence[Mapping[str, Attribution]], anchors: Sequence[PlanSpec]
     ) -> Attribution:
-        """Returns how the scores of a vector's items change, bent through the strength that was run."""
+        """Returns the attribution of a vector in a locale. The attribution agrees with the results of the anchors."""
         known = Attribution.unknown(name)
         if all(name in piece for piece in pieces):
             known = joined([piece[name] for piece in pieces])
@@ -62,12 +63,12 @@ class Predictor:
         return self.cache.values(locale, spec)[line] - self.cache.values(locale, PlanSpec())[line]
 
     def gains(self, spec: PlanSpec, locales: Sequence[str]) -> Gains:
-        """Returns the predicted gains of one step; side effects are not predicted."""
+        """Returns the predicted gains of a spec with one step. Side effects are not predicted."""
         return self.cache.gains_of([self._predicted(locale, spec) for locale in locales], locales)
 
     def _predicted(self, locale: str, spec: PlanSpec) -> Measured:
-        """Returns the predicted results of a step. Generated text has no derivative, so its scores are interpolated linearly
-        from the cells that were run."""
+        """Returns the predicted results of a step. Scores of generated text have no derivative, so they are predicted by a
+        straight line through the cell that was run."""
         (step,) = spec.steps
         change = self._known[locale, step.vector].predict(step.layer, step.strength)
         moved = [outcome.moved(own) for outcome, own in zip(self.cache.base(locale), change.tolist(), strict=True)]

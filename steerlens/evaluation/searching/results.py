@@ -1,5 +1,5 @@
-"""The results of a search, as a frozen object: choices, everything tried, test results and regret. They can be saved, loaded
-and drawn."""
+"""The results of a search: the choices, all plans that were tried, the results on test, and the regret. The results can be
+saved, loaded and drawn."""
 
 import json
 from collections.abc import Mapping
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Tried(ResultTable):
-    """Every plan that was run on dev, in each locale and over all of them.
+    """The results on dev of every plan that was run, in each locale and over all locales.
 
-    Columns: locale (``all``: over all of them), plan, method, one column for each score (changes; transfer, localization and
-    english_centric for EN and LOC), perplexity (of the right answers' text, as a ratio), objective, allowed (within the
-    limits), front (allowed, and no other allowed plan gains as much on all scores of the contrasts and more on one of them).
+    Columns: locale (``all``: over all locales), plan, method, one column for each score, perplexity, objective, allowed,
+    front. The column of a score contains its change. For EN and LOC, the scores are transfer, localization and
+    english_centric. ``perplexity`` is the perplexity of the right answers' text, divided by the unsteered perplexity.
+    ``allowed`` says whether the plan is within the limits. ``front`` says whether the plan is on the Pareto front of the
+    allowed plans in the scores of the contrasts.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "plan", "method", "perplexity", "objective", "allowed", "front")
 
     def front(self, locale: str = ALL) -> "ResultTable":
-        """Returns the Pareto front of one locale, or of all together, by ascending change of the first score (transfer).
+        """Returns the Pareto front of one locale, or of all locales together, sorted by ascending change of the first score
+        (usually transfer).
 
         Args:
             locale: one of the searched locales, or ``all``.
@@ -43,11 +46,10 @@ class Tried(ResultTable):
         return Tried(part.sort_values(self.frame.columns[3], kind="stable").reset_index(drop=True))
 
     def scatter(self, locale: str = ALL, chosen: Mapping[str, str] | None = None) -> "Figure":
-        """Draws every plan of one locale, or of all locales together, in the plane of the first two gains, with the Pareto
-        front.
+        """Draws the first two gains of every plan, for one locale or for all locales together, with the Pareto front.
 
         Args:
-            chosen: for each method, the plan that is drawn large; ``best`` gets a ring.
+            chosen: for each method, the plan that is drawn with a large marker. The plan of ``best`` gets a ring.
             locale: one of the searched locales, or ``all``.
 
         Raises:
@@ -60,11 +62,13 @@ class Tried(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Tested(ResultTable):
-    """The choices on test, each compared with unsteered, with a paired 95% interval over concepts.
+    """The results of the choices on test. Each choice is compared with the unsteered model, with a paired 95% interval over
+    concepts.
 
-    Columns: choice (``own``: each locale's own, ``all``: the choice for all locales), method (a contrast's name, surgical,
-    best), locale (``mean`` over them), plan, score (those of the contrasts, and english_centric), n (concepts), value, change,
-    low, high, p (two-sided, for the hypothesis of no change; correct it if you make claims about several plans).
+    Columns: choice, method (a contrast's name, surgical or best), locale (``mean``: over locales), plan, score, n (concepts),
+    value, change, low and high (the change's 95% interval), p. ``choice`` is ``own`` for each locale's own choice and ``all``
+    for the choice for all locales. The scores are the scores of the contrasts and english_centric. ``p`` is the two-sided
+    p-value for the hypothesis of no change. Correct ``p`` if you make claims about several plans.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -82,10 +86,10 @@ class Tested(ResultTable):
     )
 
     def plot(self, locale: str | None = None, choice: str = "own") -> "Figure":
-        """Draws the choices' changes with their intervals, with one panel per score.
+        """Draws the changes under the choices with their intervals. There is one panel per score.
 
         Args:
-            locale: one of the searched locales; ``None`` takes ``mean``, or the only locale.
+            locale: one of the searched locales; ``None`` takes ``mean`` or, if only one locale was searched, this locale.
             choice: ``own`` for each locale's own choice, or ``all`` for the choice for all locales.
 
         Raises:
@@ -105,23 +109,25 @@ class Tested(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Regret(ResultTable):
-    """The loss of a locale under another locale's best plan, or under the plan for all, relative to its own best plan.
+    """The regret of a locale: how much less the locale gains under another locale's best plan than under its own best plan.
+    The best plan for all locales is also included.
 
-    Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (of the items: ``test``,
-    or ``dev``, where a locale's own choice is the best by construction), regret, low and high of its paired 95% interval, n
-    (concepts of both kinds; not in tables of earlier versions).
+    Columns: locale, choice_of (a locale or ``all``), score (objective, transfer, localization), part (``test`` or ``dev``),
+    regret, low and high (the regret's paired 95% interval), n (concepts of both kinds). On ``dev``, a locale's own choice is
+    the best by construction. Tables of earlier versions have no column ``n``.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "choice_of", "score", "part", "regret", "low", "high")
 
     def heatmap(self, score: str = "objective") -> "Figure":
-        """Draws a heatmap of locales by the locale whose choice steers them, coloured by the loss, centred at zero.
+        """Draws a heatmap of the regret, centred at zero. The rows are locales, and the columns are the locales whose choices
+        are used.
 
         Args:
             score: ``objective``, or a score that the contrasts are meant to raise.
 
         Raises:
-            UnknownNameError: no such score.
+            UnknownNameError: there is no such score.
         """
         from steerlens.plotting import regret_heatmap
 
@@ -134,12 +140,14 @@ _TABLES: dict[str, type[ResultTable]] = {"tried": Tried, "tested": Tested, "regr
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The results of a search."""
+    """The results of a search for steering plans."""
 
     manifest: dict[str, Any]
-    """Objective, settings, locales, layers, model's fingerprint, digests of items, test items and vectors, passes, seconds."""
+    """The description of the search: objective, settings, locales, layers, the model's fingerprint, digests of the items,
+    test items and vectors, the number of passes, and the time in seconds."""
     choices: ChoicesByLocale
-    """``choices["es-ES"]["surgical"]``, and ``choices["all"]`` for all locales together; every contrast, surgical and best."""
+    """The choices by locale and method, such as ``choices["es-ES"]["surgical"]``. The methods are every contrast,
+    ``surgical`` and ``best``. ``choices["all"]`` contains the choices for all locales together."""
     vectors: VectorSet
     """The vectors computed from all concepts of the search."""
     tried: Tried
@@ -168,8 +176,8 @@ class Search:
         Args:
             locale: the locale that is steered.
             method: a contrast's name, ``surgical`` or ``best``.
-            choice_of: the locale whose choice is used, or ``all``; the locale's own for ``None``. The vectors are always the
-                steered locale's own.
+            choice_of: the locale whose choice is used, or ``all``; ``None`` takes the steered locale's own choice. The
+                vectors are always the vectors of the steered locale.
 
         Raises:
             UnknownNameError: there is no such locale or method.
@@ -182,10 +190,11 @@ class Search:
         return tuple(locale for locale in self.choices if locale != ALL)
 
     def methods(self, choice_of: str | None = None) -> dict[str, dict[str, SteeringPlan]]:
-        """Returns the plans of every contrast and the surgical plans, for every locale, in the form that ``plane`` takes.
+        """Returns the plans of every contrast and the surgical plans for every locale, in the format of the argument
+        ``methods`` of ``plane``.
 
         Args:
-            choice_of: the locale whose choice is used, or ``all``; each locale's own for ``None``.
+            choice_of: the locale whose choice is used, or ``all``; ``None`` takes each locale's own choice.
         """
         return {
             method: {locale: self.plan(locale, method, choice_of) for locale in self.locales}
@@ -194,7 +203,7 @@ class Search:
         }
 
     def plot(self, locale: str = ALL) -> "Figure":
-        """Draws every plan tried on dev in the plane of the first two gains, with the Pareto front and the choices.
+        """Draws the first two gains of every plan that was tried on dev, with the Pareto front and the choices.
 
         Args:
             locale: one of the searched locales, or ``all``.
@@ -206,10 +215,11 @@ class Search:
         return self.tried.scatter(locale, {method: str(choice) for method, choice in self.choices[locale].items()})
 
     def save(self, folder: str | Path) -> Path:
-        """Writes a folder: JSON, a Parquet file per table, safetensors for all vectors and for each locale's best plan.
+        """Writes the search to a folder: JSON files, a Parquet file for each table, and safetensors files for the vectors and
+        for each locale's best plan.
 
         Args:
-            folder: the folder; it is made if it does not exist.
+            folder: the path of the folder that is written. The folder is made if it does not exist.
 
         Raises:
             FileError: the folder cannot be written.

@@ -1,5 +1,5 @@
-"""The search: layers, strengths and tokens of each contrast and of all together, chosen by cross-fitting and tested on other
-items."""
+"""The search for steering plans. The search chooses layers, strengths and tokens by cross-fitting, for each contrast and for
+all contrasts together, and tests the choices on other items."""
 
 import math
 import time
@@ -53,38 +53,43 @@ def search(
     executor: Executor | None = None,
     resume: str | Path | Running | None = None,
 ) -> Search:
-    """Chooses a plan for each locale, and one for all locales, and measures each on test.
+    """Chooses a plan for each locale and a plan for all locales together, and measures the chosen plans on test.
 
-    Vectors are made from concepts of ``items``, and the same concepts are scored, but none under its own vector: a fold is
-    scored under vectors from the other folds. Each vector is run at ``first_layers`` of the layers at one strength. From this
-    and the derivatives, the other strengths are predicted (as by ``sweep`` in mode ``screened``), and the most promising cells
-    are run. The best cells of all contrasts are combined, since they interact. The best plan of each is then improved by one
-    step of layer, strength or tokens at a time. The choice is made only among plans that were run and are within the limits.
-    The final vectors are taken from all folds.
+    Vectors are made from concepts of ``items``, and the same concepts are scored. Each fold of concepts is scored under
+    vectors from the other folds, so no concept is scored under a vector that was made from it. Each vector is first run at one
+    strength at ``first_layers`` of the layers. The other strengths are predicted from these results and from the derivatives
+    (as by ``sweep`` in mode ``screened``), and the most promising cells are run. The best cells of all contrasts are combined
+    and run together, because contrasts interact. The best plan of each method is then improved by changing a layer, a strength
+    or the tokens in each step. Only plans that were run and are within the limits can be chosen. The final vectors are taken
+    from all folds.
 
     Args:
-        model: the model.
-        items: the items for vectors and choices; from a split, train and dev are used, and its test part for ``test``.
-        locales: the locales, which are searched one by one and together.
-        objective: ``lesser gain`` (of the scores that the contrasts are meant to raise), ``sum of gains``, a score or its name,
-            or a function from ``Gains`` to a number. A contrast alone is chosen by the score that it is meant to raise.
-        contrasts: one contrast or several from which vectors are taken; each knows its score, which may be your own.
-        scores: further scores to measure and report, which an objective function can also use.
-        settings: the settings of the search, with its budget; the defaults for ``None``.
-        test: items that no choice uses. Without them, the regret is measured on dev, where each locale's own choice is among
-            the best by construction.
-        max_new_tokens: the largest number of tokens of a generated text, for scores of generated text.
-        batch_size: the number of items in a batch; chosen for the device for ``None``.
-        executor: the executor that runs the tasks, as for ``sweep``.
-        resume: a folder in which the result of every finished task is kept, as for ``sweep``.
+        model: the model that is steered.
+        items: the items for vectors and choices. If a split is given, train and dev are used for vectors and choices, and its
+            test part is used as ``test``.
+        locales: the locales. Each locale is searched alone, and all locales are searched together.
+        objective: the objective of plans for all contrasts together. The objective is ``lesser gain`` (the smallest gain of
+            the contrasts' scores), ``sum of gains``, a score or its name, or a function from ``Gains`` to a number. The plan
+            of a single contrast is chosen by the score that the contrast is meant to raise.
+        contrasts: one or more contrasts from which vectors are taken. Each contrast must name a score, which may be your own
+            score.
+        scores: additional scores that are measured and reported. An objective function can use these scores.
+        settings: the settings of the search, with its budget; ``None`` takes the defaults.
+        test: items that are not used for choices. Without test items, the regret is measured on dev, where each locale's own
+            choice is among the best by construction.
+        max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
+        batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
+        executor: the executor that runs the tasks (see ``sweep``).
+        resume: a folder in which the result of every finished task is kept (see ``sweep``).
 
     Raises:
         UnknownNameError: there is no such objective, or a locale has no items.
-        SettingsError: there are no locales, or English is among them; there are no contrasts, two have the same name, or one
-            has no score; there is a score of held-out text, or one that cannot be measured on any item of a locale; there are
-            fewer than two layers.
-        DataError: a kind has fewer concepts than folds, or a concept is both in ``items`` and in ``test``.
-        PairsError: a locale's items give no pairs for a contrast in some fold.
+        SettingsError: there are no locales, or English is one of the locales; there are no contrasts, two contrasts have the
+            same name, or a contrast has no score; a score is a score of held-out text, or cannot be measured on any item of a
+            locale; or there are fewer than two layers.
+        DataError: a kind of items has fewer concepts than there are folds, or a concept is both in ``items`` and in
+            ``test``.
+        PairsError: a contrast has no pairs of a locale in one of the folds.
     """
     started, settings = time.time(), settings or SearchSettings()
     name, value = objective_of(objective)
@@ -100,7 +105,7 @@ def search(
     )  # fmt: skip
     vectors = fitted.vectors()
     choices = _choices(Chooser(cache, aims, value, layers, settings, vectors), cache)
-    tried = _tried(cache, value, settings.limits)  # before the choices are run in each other's locales
+    tried = _tried(cache, value, settings.limits)  # this must be done before the choices of a locale are run in other locales
     judge, part = (cache, "dev") if test is None else (_judge(cache, test, vectors, settings), "test")
     run_choices(judge, choices, f"Choices on {part}")
     _check_each(judge)
@@ -123,7 +128,7 @@ def _manifest(
 
 
 def _choices(chooser: Chooser, cache: ScoreCache) -> ChoicesByLocale:
-    """Returns the choices in each locale, and for all of them together."""
+    """Returns the choices for each locale and for all locales together."""
     _check_each(cache)
     locales = cache.locales
     found = {x: chooser.choices((x,), x) for x in locales}
@@ -131,7 +136,8 @@ def _choices(chooser: Chooser, cache: ScoreCache) -> ChoicesByLocale:
 
 
 def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | None]:
-    """Returns the items for the search and the items for the test. From a split, these are train and dev, and test."""
+    """Returns the items for the search and the items for the test. If a split is given, train and dev are used for the
+    search, and test is used for the test."""
     if not isinstance(items, Split):
         return items, test
     return Items((*items.train, *items.dev), items.train.name), items.test if test is None else test
@@ -140,15 +146,15 @@ def _parts(items: Items | Split, test: Items | None) -> tuple[Items, Items | Non
 def _layers(model: LensModel, settings: SearchSettings) -> tuple[int, ...]:
     layers = model.layers(settings.layers)
     if len(layers) < 2:
-        raise SettingsError(f"layers {layers} given: expected two or more, because a search adds vectors at two layers.")
+        raise SettingsError(f"layers {layers} given: expected two or more, because surgical plans use two layers.")
     return layers
 
 
 def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[str, ...]:
     if not locales or ENGLISH in locales:
         raise SettingsError(
-            f"locales {tuple(locales)} given: expected at least one locale, none of them {ENGLISH}, because English is the "
-            "source side of every EN pair."
+            f"locales {tuple(locales)} given: expected at least one locale and not {ENGLISH}, because every EN pair already "
+            "contains the English prompt."
         )
     for locale in locales:  # before anything is run
         for asked in (items, test):
@@ -156,8 +162,8 @@ def _checked(items: Items, test: Items | None, locales: Sequence[str]) -> tuple[
     both = set(map(group_of, items.concepts)) & set(map(group_of, test.concepts if test else ()))
     if both:
         raise DataError(
-            f"{len(both)} concepts, such as {sorted(both)[0]!r}, are used both for the search and for the test: a choice looks "
-            "better than it is when it is tested on the concepts that it was made on. Give items and test with different "
+            f"{len(both)} concepts, such as {sorted(both)[0]!r}, are used both for the search and for the test. The test "
+            "results of a choice are too good on concepts that were used for the choice. Give items and test with different "
             "concepts, for example the parts that items.split() makes."
         )
     return tuple(dict.fromkeys(locales))
@@ -179,7 +185,8 @@ def _check_each(cache: ScoreCache) -> None:
 
 
 def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
-    """Returns every spec that was run, in each locale and, if it was run in all of them, over all."""
+    """Returns a table of every spec that was run in each locale. Specs that were run in all locales also have a row over all
+    locales."""
     import pandas as pd
 
     rows, names = [], [score.name for score in tested_scores(cache)]

@@ -1,5 +1,5 @@
-"""The steps of a search: cells are screened, promising ones are run, contrasts are combined, and the best is improved step by
-step."""
+"""The steps of a search: cells are predicted, promising cells are run, cells of contrasts are combined, and the best plan is
+improved step by step."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
 _CLOSE = 1e-3
-"""Two plans with the same number of right answers count as equal if their graded gains differ by less than this: a tenth of a
-point."""
+"""The largest difference of graded gains at which two plans with the same number of right answers count as equal: a tenth of
+a percentage point."""
 CANDIDATES = 3
-"""The number of cells of each contrast whose combinations are run."""
+"""The number of cells of each contrast that are combined."""
 
 
 def own_score(aim: str) -> Rank:
-    """Returns the order by the graded gain of one score, which is more precise than hits on a few items. Ties are decided by
-    hits, then by the margin."""
+    """Returns the rank by the graded gain of one score, which is more precise than the score itself on few items. Ties are
+    decided by the gain of the score itself, and then by the margin."""
     return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim), _told(gains.finer(aim)))
 
 
 def net_score(aim: str) -> Rank:
-    """Returns the same order after subtracting the losses in the other contrasts' scores."""
+    """Returns the rank by the graded gain of one score minus the losses in the scores of the other contrasts."""
 
     def rank(gains: Gains) -> tuple[float, ...]:
         fine = gains.by_degrees()
@@ -36,19 +36,19 @@ def net_score(aim: str) -> Rank:
 
 
 def joint_score(objective: Objective) -> Rank:
-    """Returns the order by the objective of the graded gains. Ties are decided by the objective of hits, then by the sum of
-    gains, then by margins."""
+    """Returns the rank by the objective of the graded gains. Ties are decided by the objective of the gains themselves, then
+    by the sum of the gains, and then by the margins."""
     return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total, _told(gains.margins))
 
 
 def _told(gain: float) -> float:
-    """Returns a gain without the rounding error of float32, which must not decide that a plan helps."""
+    """Returns a gain rounded to four decimals, so that rounding errors of float32 cannot decide that a plan helps."""
     return round(gain, 4)
 
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """The locales whose gains count, the order of plans, and the limits."""
+    """The criteria of a choice: the locales whose gains count, the rank of plans, and the limits."""
 
     cache: ScoreCache
     locales: tuple[str, ...]
@@ -56,8 +56,8 @@ class Aim:
     limits: Limits = NO_LIMITS
 
     def ordered(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
-        """Returns specs that were run, the best first. Specs within the limits come before the others; ties go to the smaller
-        strength."""
+        """Returns specs that were run, with the best spec first. Specs within the limits come before all other specs. If two
+        specs have the same rank, the spec with the smaller strength comes first."""
 
         def key(spec: PlanSpec) -> tuple[bool, tuple[float, ...], float]:
             gains = self.cache.gains(spec, self.locales)
@@ -70,14 +70,14 @@ class Aim:
         return self.limits.allow(self.cache.gains(spec, self.locales))
 
     def choice(self, specs: Iterable[PlanSpec], aims: Sequence[str], seed: int = 0) -> tuple[PlanSpec, Expected | None]:
-        """Returns the best of some specs that were run, with its expected effect. If it is not expected to help, returns
-        unsteered.
+        """Returns the best of some specs that were run, with its expected effect. If the best spec is not expected to help,
+        the empty spec of the unsteered model is returned.
 
-        Among one contrast's specs, the weakest strength at the best spec's layer is taken that is as good as the best
-        (``Changes.as_good``): a strong plan breaks texts and has more effects than intended.
+        For a single contrast, the weakest strength at the best spec's layer that is as good as the best spec is taken (see
+        ``Changes.as_good``). Weak strengths are preferred because strong plans break texts and have side effects.
 
         Args:
-            specs: the specs that were run; those outside the limits are skipped.
+            specs: the specs that were run. Specs outside the limits are skipped.
             aims: the scores that are reported.
             seed: the seed of the folds.
         """
@@ -86,22 +86,22 @@ class Aim:
         fit, ranks = [spec for spec, rank in zip(fit, ranks, strict=True) if rank], list(filter(None, ranks))
         if not fit:
             return PlanSpec(), None
-        fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # it comes first
+        fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # the weakest of the best comes first
         found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
         return (found.best if found.helps else PlanSpec()), found
 
     def run(self, specs: Iterable[PlanSpec], title: str, like: PlanSpec | None = None) -> None:
-        """Runs specs in the locales of this aim, on the items on which the spec ``like`` was run, or on all items for
-        ``None``."""
+        """Runs specs in the locales of this aim, on the items on which the spec ``like`` was run. If ``like`` is ``None``,
+        specs are run on all items."""
         self.cache.run(specs, self.locales, title, like)
 
 
 def weakest_of_best(specs: Sequence[PlanSpec], ranks: Sequence[tuple[float, ...]]) -> PlanSpec:
-    """Returns the weakest of those specs that are as good as the first one.
+    """Returns the weakest of the specs that are as good as the first spec.
 
     Args:
-        specs: specs that were run, the best first.
-        ranks: the ranks by which they were ordered.
+        specs: the specs that were run. The best spec comes first.
+        ranks: the ranks of the specs.
     """
     first, *then = ranks[0]
     same = [spec for spec, rank in zip(specs, ranks, strict=True) if rank[0] >= first - _CLOSE and list(rank[1:2]) >= then[:1]]
@@ -120,18 +120,18 @@ def promising(predictor: Predictor, aim: Aim, cells: Iterable[PlanSpec], n: int)
 def candidates(
     cache: ScoreCache, locales: tuple[str, ...], cells: Sequence[PlanSpec], aim: str, limits: Limits = NO_LIMITS
 ) -> list[PlanSpec]:
-    """Returns the cells of one contrast that are combined: the best by the contrast's own score, then the best by their net
-    gain."""
+    """Returns the cells of one contrast that are combined with cells of other contrasts. The first cell is the best by the
+    contrast's own score, and the other cells are the best by net gain."""
     best = Aim(cache, locales, own_score(aim), limits).ordered(cells)[:1]
     return list(dict.fromkeys(best + Aim(cache, locales, net_score(aim), limits).ordered(cells)))[:CANDIDATES]
 
 
 def at_other_layers(ordered: Sequence[PlanSpec], n: int = CANDIDATES) -> list[PlanSpec]:
-    """Returns the best cell and the best cells at other layers, from cells of one contrast in order. Only these are run on the
-    items of the other contrasts and combined.
+    """Returns the best cell of each of the ``n`` best layers of one contrast. Only these cells are run on the items of the
+    other contrasts and combined.
 
     Args:
-        ordered: the cells, the best first.
+        ordered: the cells of one contrast. The best cell comes first.
         n: the number of layers.
     """
     best: dict[int, PlanSpec] = {}
@@ -144,12 +144,12 @@ def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanS
     """Returns every combination of cells of two or more contrasts at different layers. Combinations of all contrasts come
     first.
 
-    If some contrasts have no such combination, the first cells of all of them except the last are combined with the first of
-    the last one's other cells that is at another layer.
+    If all combinations of some contrasts share a layer, a cell of ``others`` is used for the last contrast. The replacement
+    is the first cell of ``others`` at a layer that differs from the layers of the first cells of the other contrasts.
 
     Args:
         each: the cells of each contrast.
-        others: more cells of each contrast, the best first.
+        others: more cells of each contrast. The best cell comes first.
     """
     found: list[PlanSpec] = []
     for n in range(len(each), 1, -1):
@@ -159,7 +159,7 @@ def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanS
 
 
 def _of_all(each: Sequence[Sequence[PlanSpec]], others: Sequence[PlanSpec]) -> list[PlanSpec]:
-    """Returns every combination with one cell of each of some contrasts."""
+    """Returns every combination at different layers that has one cell of each given contrast."""
     found = [_together(cells) for cells in product(*each)]
     apart = [spec for spec in found if spec is not None]
     return apart or [spec for other in others if (spec := _together([*(own[0] for own in each[:-1]), other])) is not None][:1]
@@ -171,7 +171,7 @@ def _together(cells: Sequence[PlanSpec]) -> PlanSpec | None:
 
 
 def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpec]:
-    """Returns the ``n`` combinations that would be best if the gains of their cells, which were run, simply added up."""
+    """Returns the ``n`` combinations with the largest sum of the gains of their cells. The cells were run alone."""
 
     def key(spec: PlanSpec) -> tuple[float, ...]:
         first, *others = (aim.cache.gains(cell, aim.locales) for cell in spec.apart())
@@ -185,10 +185,11 @@ def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpe
 def climb(
     aim: Aim, starts: Sequence[PlanSpec], moves: Callable[[PlanSpec], Iterable[PlanSpec]], budget: int, title: str
 ) -> list[PlanSpec]:
-    """Runs the starts, and then moves from the best so far (hill climbing), until none is better or ``budget`` specs were run.
+    """Runs the specs ``starts`` and then improves the best spec by hill climbing. The climb ends if no move is better or if
+    ``budget`` specs were run.
 
     Returns:
-        All specs that were run, the best first.
+        All specs that were run, with the best spec first.
     """
     tried = list(dict.fromkeys(starts))[:budget]
     aim.run(tried, title)

@@ -1,4 +1,4 @@
-"""The results of the choices on items that no choice used, and the cost of another locale's choice."""
+"""The results of the choices on test items, and the regret of using another locale's choice."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,31 +19,34 @@ from steerlens.statistics import bootstrap_means, paired_difference, percentile_
 from steerlens.steering import PlanSpec
 
 ALL = "all"
-"""The choice made for all locales together."""
+"""The name of the choice that is made for all locales together."""
 BEST = "best"
-"""The choice that the objective prefers. It may be unsteered."""
+"""The name of the choice with the best objective. The choice ``best`` may be the unsteered model."""
 OWN = "own"
 ChoicesByLocale = Mapping[str, Mapping[str, Chosen]]
-"""The choices, as ``choices["es-ES"]["surgical"]``: for the locales and ``all``, each with every contrast, surgical and
-best."""
+"""The choices by locale and method, such as ``choices["es-ES"]["surgical"]``. The keys are the locales and ``all``, and the
+methods are every contrast, ``surgical`` and ``best``."""
 _DRAWS = 2000
 
 
 def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None:
-    """Runs in every locale its own choices, and the best choices for all locales and for every other locale."""
+    """Runs in every locale the locale's own choices, the best choice for all locales, and the best choices of all other
+    locales."""
     for locale in cache.locales:
         wanted = [*choices[locale].values(), *(own[BEST] for own in choices.values())]
         cache.run([choice.spec for choice in wanted], (locale,), title)
 
 
 def tested_scores(cache: ScoreCache) -> list[Score]:
-    """Returns the scores that are reported for choices: without companions, margins and the answer's text."""
+    """Returns the scores that are reported for choices. Companions, the margin and the answer's log probability are left
+    out."""
     names = set(without_companions(score.name for score in cache.scores)) - {ANSWER.name, MARGIN.name}
     return [score for score in cache.scores if score.name in names or score.name in cache.aims]
 
 
 def tested_table(cache: ScoreCache, choices: ChoicesByLocale, seed: int) -> pd.DataFrame:
-    """Returns one row per choice (each locale's own, or the best for all), method, locale (``mean`` over them) and score."""
+    """Returns one row per choice (each locale's own choice, or the best choice for all locales), method, locale (``mean``:
+    over locales) and score."""
     rows = []
     several = len(cache.locales) > 1
     for choice in (OWN, ALL) if several else (OWN,):
@@ -58,8 +61,8 @@ def tested_table(cache: ScoreCache, choices: ChoicesByLocale, seed: int) -> pd.D
 
 
 def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list[dict[str, Any]]:
-    """Returns the value and the paired change of each score. Over several locales a concept counts once, with the mean of its
-    locales."""
+    """Returns the value and the paired change of each score. Over several locales, a concept counts once, with the mean over
+    its locales."""
     rows = []
     for score in tested_scores(cache):
         line, parts = cache.line(score.name), []
@@ -69,7 +72,7 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
             part = pd.DataFrame({"concept": concepts, "after": after, "before": before})
             parts.append(part[cache.told(locale, score, [spec])])
         every = pd.concat(parts)
-        if len(every):  # where scores are not finite, there is no mean of them: NaN
+        if len(every):  # if scores are not finite, their mean is NaN
             found = paired_difference(every["after"].to_numpy(), every["before"].to_numpy(), list(every["concept"]), seed=seed)
             change = {"change": found.change.mean, "low": found.change.low, "high": found.change.high, "p": found.p}
             rows.append({"score": score.name, "n": found.change.n, "value": found.first, **change})
@@ -77,7 +80,8 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
 
 
 def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objective, part: str, seed: int) -> pd.DataFrame:
-    """Returns how much less each locale gains under the best plan of another locale, or of all, than under its own."""
+    """Returns the regret of each locale: how much less the locale gains under another locale's best plan, or under the best
+    plan for all locales, than under its own best plan."""
     rows = []
     judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}
     for locale in cache.locales:
@@ -97,9 +101,10 @@ def _gain_of(aim: str) -> Objective:
 
 
 def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: int) -> list[list[Gains]]:
-    """Returns each spec's gains, followed by those in bootstrap draws of each score's concepts. All specs have the same draws.
+    """Returns each spec's gains over all concepts, followed by its gains in bootstrap resamples of each score's concepts. All
+    specs have the same resamples.
 
-    A score is averaged over the items that have it under all of the specs. It is left out if there are none.
+    A score is averaged over the items on which it can be measured under all specs. A score without such items is left out.
     """
     told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
     found = []
@@ -113,5 +118,5 @@ def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: 
 
 
 def _means(changes: Float[ndarray, "line item"], seed: int) -> Float[ndarray, "draw line"]:
-    """Returns the mean over items, followed by the means of draws with replacement."""
+    """Returns the mean over items, followed by the means of resamples that are drawn with replacement."""
     return np.vstack([changes.mean(axis=1), bootstrap_means(changes.T, draws=_DRAWS, seed=seed)])

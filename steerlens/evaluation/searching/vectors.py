@@ -1,4 +1,4 @@
-"""Cross-fitting: each concept is scored under vectors that were taken from the other concepts."""
+"""Cross-fitting of vectors: each concept is scored under vectors that were taken from other folds of the concepts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +16,10 @@ from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet
 
 
 def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
-    """Returns the vector of all pairs behind some vectors: their mean, each weighted by its number of pairs.
+    """Returns the vector of all pairs from which some vectors were taken. The result is the mean of the vectors, weighted by
+    their numbers of pairs.
 
-    The component of the positive prompts' mean is not known for it.
+    The result does not contain the component of the positive prompts' mean, because this component is not known.
     """
     n = sum(piece.n for piece in pieces)
     directions = torch.stack([piece.directions.double() * (piece.n / n) for piece in pieces]).sum(dim=0).float()
@@ -26,7 +27,8 @@ def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
 
 
 class CrossFit:
-    """The vectors of some contrasts and locales: for each fold, taken from all other folds, and also from all folds."""
+    """The vectors of some contrasts and locales for cross-fitting. For each fold there are vectors from all other folds, and
+    there are vectors from all folds."""
 
     def __init__(
         self,
@@ -42,17 +44,18 @@ class CrossFit:
         """Reads every prompt of a fold once.
 
         Args:
-            model: the model.
+            model: the model from which vectors are taken.
             items: the items for pairs and for scoring.
             locales: the locales that are searched.
             contrasts: the contrasts from which vectors are taken.
             layers: block indices.
             settings: the folds, and the numbers of concepts for vectors and for scoring.
-            batch_size: the number of prompts or items at once.
-            running: how the prompts are read; ``None`` reads them in this process and stores nothing.
+            batch_size: the number of prompts or items in a batch.
+            running: the executor that runs tasks, and the folder for results. ``None`` reads the prompts in this process and
+                stores no results.
 
         Raises:
-            DataError: a kind has fewer concepts than folds.
+            DataError: a kind of items has fewer concepts than there are folds.
             PairsError: a locale has no pairs in a fold.
         """
         self.model, self.locales, self.settings, self.batch_size = model, tuple(locales), settings, batch_size
@@ -77,8 +80,8 @@ class CrossFit:
                 bar.update()
 
     def vectors(self, without: int | None = None) -> VectorSet:
-        """Returns the vectors of every contrast and locale, from all folds, or from all but one. Contrasts with given pairs
-        always use all pairs."""
+        """Returns the vectors of every contrast and locale, from all folds or from all folds except ``without``. Contrasts
+        with given pairs always use all pairs."""
         made = (self._made(name, locale, pieces, without) for (name, locale), pieces in self._pieces.items())
         return VectorSet([*made, *self._given.values()])
 
@@ -89,8 +92,8 @@ class CrossFit:
         return contrast.made(replace(vector, name=name, score=contrast.score, prompts_sha256=digest)).called(name)
 
     def parts(self) -> list[Part]:
-        """Returns the parts on which each locale is scored: dev concepts, spread over the folds, with the vectors of the other
-        folds."""
+        """Returns the parts on which each locale is scored. Each part contains dev concepts of one fold, and the vectors from
+        the other folds."""
         dev = [self._spread(fold, self.settings.dev_concepts) for fold in self.folds]
         fitted = [self.vectors(without=at) for at in range(len(self.folds))]
         return [

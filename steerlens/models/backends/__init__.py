@@ -1,4 +1,4 @@
-"""Backends: what runs a model. Another one is a file next to ``bridge.py`` with a class that ``Backend`` describes."""
+"""Backends run models. A new backend is a file next to ``bridge.py`` with a class that has the methods of ``Backend``."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ __all__ = ["Backend", "BridgeBackend", "CachedPass", "Capabilities", "HookedBack
 
 
 def backend_of(model: Any, name: str = "") -> Any:
-    """Returns what runs a model of TransformerLens, or the model itself where it is a backend.
+    """Returns the backend that runs a model of TransformerLens. A model that is a backend already is returned unchanged.
 
     Args:
         model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
-        name: what the model is called; its own name for ``""``.
+        name: the name of the model; ``""`` uses its own name.
 
     Raises:
-        ModelError: a model of TransformerLens that is not taken.
+        ModelError: steerlens cannot use this model of TransformerLens.
     """
     if is_hooked_transformer(model):
         return HookedBackend(model, name)

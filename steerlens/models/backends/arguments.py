@@ -1,6 +1,6 @@
-"""The arguments of a block except its residual stream, cut to the last columns and repeated for copies of a batch.
+"""Cuts the arguments of a block to the last columns, and repeats them for copies of a batch. The residual stream is left out.
 
-The name under which an argument is given decides what is done to it, never its shape.
+The name of an argument decides how the argument is changed. The shape of an argument never decides this.
 """
 
 import inspect
@@ -18,26 +18,26 @@ Arguments = dict[str, Any]
 """A block's arguments by name, without its residual stream."""
 
 _BY_TOKEN = {"position_ids", "position_embeddings", "per_layer_input", "original_hidden_states", "mamba_attention_mask"}
-"""``[row, pos, …]``: one value for each token. One row may serve all rows."""
+"""Names of arguments ``[row, pos, …]``, with one value for each token. A single row may be used for all rows."""
 _MASKS = {"attention_mask", "causal_mask"}
-"""``[row, 1 or head, query, key]``, or ``[row, pos]`` if a block keeps a state."""
+"""Names of arguments ``[row, 1 or head, query, key]``, or ``[row, pos]`` if a block keeps a state."""
 _BY_COLUMN = {"cache_position"}
-"""``[pos]``: one value for each column."""
+"""Names of arguments ``[pos]``, with one value for each column."""
 _BY_KEY = {"alibi"}
-"""``[row x head, 1, key]``: one value for each token that is attended to."""
+"""Names of arguments ``[row x head, 1, key]``, with one value for each token that is attended to."""
 _WHOLE = {"position_bias"}
-"""``[head, 1, key]``: the same values for all rows and columns."""
+"""Names of arguments ``[head, 1, key]``, with the same values for all rows and columns."""
 _SHARED = {"shared_kv_states"}
-"""Keys and values that blocks share. Blocks that run again write their own into it."""
+"""The name of the argument with keys and values that blocks share. Blocks that run again write their keys and values into it."""
 
 
 def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """A call's arguments by their names in the block's own ``forward``, without the residual stream.
+    """Returns a call's arguments by their names in the block's own ``forward``, without the residual stream.
 
     Args:
         block: a block of a bridge.
-        args: its positional arguments; the first, if there are any, is the residual stream.
-        kwargs: its named arguments.
+        args: the positional arguments of the call. The first of them, if any, is the residual stream.
+        kwargs: the named arguments of the call.
 
     Raises:
         NotImplementedError: there are more positional arguments than names.
@@ -54,7 +54,7 @@ def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argument
 
 @cache
 def _names(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's positional arguments, without ``self``."""
+    """Returns the names of a method's positional arguments, without ``self``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds)[1:]
 
@@ -69,11 +69,12 @@ class Fitted:
     rows: int
     copies: int
     done: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
-    """The results by the argument's name and the value's identity. The value is kept too, so that no other value can have the
-    same identity. Blocks share their masks."""
+    """The cut and repeated values, by the argument's name and the identity of the original value. The original value is kept too,
+    so that no other value gets the same identity. Blocks share their masks, so each mask is cut only once."""
 
     def grown(self, copies: int) -> "Fitted":
-        """The same for more copies. The first of them are the present copies, and what blocks wrote for these is kept."""
+        """Returns a ``Fitted`` for more copies. The current copies come first, and the keys and values that blocks wrote for them
+        are kept."""
         more = replace(self, copies=copies, done={})
         for key, (recorded, running) in self.done.items():
             if isinstance(recorded, UserDict):
@@ -81,10 +82,10 @@ class Fitted:
         return more
 
     def __call__(self, arguments: Arguments) -> Arguments:
-        """The arguments for the columns and copies that are run.
+        """Returns the arguments for the columns and copies that are run.
 
         Raises:
-            NotImplementedError: a tensor has an unknown name, or another form than its name says.
+            NotImplementedError: a tensor has an unknown name, or does not have the shape that belongs to its name.
         """
         return {name: self._value(name, value) for name, value in arguments.items()}
 
@@ -122,14 +123,15 @@ class Fitted:
         )
 
     def _repeated(self, value: Tensor) -> Tensor:
-        if len(value) != self.rows:  # one row serves all
+        if len(value) != self.rows:  # a single row is used for all rows
             return value
         return (
             value.repeat(self.copies, *[1] * (value.ndim - 1)) if self.rows > 1 else value.expand(self.copies, *value.shape[1:])
         )
 
     def _shared(self, value: UserDict) -> UserDict:
-        """A copy for one run, so that the recorded value does not change. The tokens that are attended to are not cut."""
+        """Returns a copy for one run, so that the recorded value does not change. The keys of the tokens that are attended to are
+        not cut."""
         copied = copy(value)
         for name, pair in value.items():
             copied[name] = tuple(part.repeat(self.copies, *[1] * (part.ndim - 1)) for part in pair)
@@ -137,11 +139,12 @@ class Fitted:
 
 
 def _joined(running: UserDict, repeated: UserDict, before: int, copies: int) -> UserDict:
-    """The keys and values that blocks wrote for the first copies, followed by the recorded ones of the copies that join.
+    """Returns the keys and values that blocks wrote for the first copies, followed by the recorded keys and values of the new
+    copies.
 
     Args:
         running: the keys and values that blocks wrote for the first copies.
-        repeated: the recorded ones for all copies, a new object, which is filled in and returned.
+        repeated: the recorded keys and values for all copies. ``repeated`` is a new object, which is filled in and returned.
         before: the number of the first copies.
         copies: the number of all copies.
     """

@@ -1,4 +1,4 @@
-"""Models that TransformerLens runs: a ``TransformerBridge`` around a Hugging Face model."""
+"""Runs models with TransformerLens: a ``TransformerBridge`` around a Hugging Face model."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,18 +33,18 @@ class _SeenEnough(Exception):
 
 
 class BridgeBackend:
-    """A model in TransformerLens. ``Backend`` documents each method."""
+    """The backend for a ``TransformerBridge``. ``Backend`` documents each method."""
 
     def __init__(self, tl: Any, name: str = "") -> None:
-        """Wraps a bridge, and from then on notes its passes.
+        """Wraps a bridge, and starts to record its passes.
 
         Args:
             tl: the ``TransformerBridge``.
             name: the model's name; ``""`` uses the bridge's own name.
 
         Raises:
-            ModelError: an encoder-decoder model, a model that is not one sequence of blocks, a Falcon with ALiBi, or a bridge
-                without a tokenizer.
+            ModelError: the model is an encoder-decoder model, is not one sequence of blocks, is a Falcon with ALiBi, or has no
+                tokenizer.
         """
         _check(tl, name or "this model")
         tl.original_model.eval()
@@ -61,11 +61,11 @@ class BridgeBackend:
         self.offloaded = is_offloaded(tl.original_model)
         """Whether some weights are kept in the CPU's memory or on disk until a block needs them."""
         self.quantization = quantization_of(tl.original_model.config)
-        """How the weights are quantized; ``None`` if they are not."""
+        """The quantization of the weights; ``None`` if the weights are not quantized."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything, except generation for models without Hugging Face's ``generate``, and gradients for quantized models
+        """All operations, except generation for models without Hugging Face's ``generate``, and gradients for quantized models
         without derivatives."""
         generates = callable(getattr(self.tl.original_model, "generate", None))
         return Capabilities(
@@ -86,7 +86,7 @@ class BridgeBackend:
 
     @property
     def block_devices(self) -> tuple[torch.device, ...]:
-        """The device that each block runs on. Its weights may be kept elsewhere."""
+        """The device that each block runs on. The weights of a block may be kept on another device or on disk."""
         return tuple(map(device_of, self.tl.blocks))
 
     @property
@@ -97,13 +97,13 @@ class BridgeBackend:
 
     @cached_property
     def _differentiates(self) -> bool:
-        """Whether the model can be differentiated. Some kernels for quantized weights cannot, so for these it is tested
-        once."""
+        """Whether the model can be differentiated. Some kernels for quantized weights have no derivative, so quantized models are
+        tested once."""
         return self.quantization is None or lets_derivatives_through(self)
 
     @property
     def attention_window(self) -> int | None:
-        """The narrowest window in the configuration."""
+        """The number of tokens in the narrowest attention window of the configuration."""
         config = self.tl.original_model.config.get_text_config()
         sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         windows = (sliding, getattr(config, "window_size", None), getattr(config, "attention_chunk_size", None))
@@ -115,29 +115,30 @@ class BridgeBackend:
         return "compatibility" if getattr(self.tl, "compatibility_mode", False) else "none"
 
     def tokenizer(self) -> Tokenizer:
-        """The bridge's tokenizer. The tokens in front are read from its files, if these are available."""
+        """Returns the bridge's tokenizer. The tokens in front are read from its files, if these are available."""
         return tokenizer_of_bridge(self.tl)
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """The parameters of Hugging Face's model."""
+        """Returns the parameters of Hugging Face's model."""
         each = (own for module in modules_of(self.tl.original_model) for own in module._parameters.values())
         return dict.fromkeys(parameter for parameter in each if parameter is not None)
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """The memory, version and dtype of each weight. For weights on disk, the files with their times and sizes."""
+        """Returns the memory, version and dtype of each weight. For weights on disk, returns the files with their times and
+        sizes."""
         return (*(stamp(own) for own in self.parameters() if not own.is_meta), *stamp_of(self.kept))
 
     def weights_digest(self) -> str:
-        """A digest of parameters and buffers, under Hugging Face's names."""
+        """Returns a digest of parameters and buffers, under Hugging Face's names."""
         state = state_of(self.tl.original_model)
         return weights_digest({name.replace("._original_component", ""): t for name, t in state.items()})
 
     def hooks_on(self) -> tuple[object, ...]:
-        """The hooks on all modules, except the one that notes passes."""
+        """Returns the hooks on all modules, except the hook that records passes."""
         return hooks_on(self.tl)
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
-        """The last hidden state of the model without its unembedding."""
+        """Returns the last hidden state of the model without its unembedding."""
         with self.claimed(), self.wrappers.aside(), announced(self.state, batch.roles):
             output = body_of(self.tl.original_model)(
                 input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
@@ -163,7 +164,7 @@ class BridgeBackend:
         return self.tl.ln_final(residual).to(residual.device)
 
     def unembedding(self) -> Unembedding:
-        """The weights of the bridge, with the factor and the soft cap in the configuration."""
+        """Returns the weights of the bridge, with the factor and the soft cap in the configuration."""
         config = self.tl.original_model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
         head, own = self.tl.unembed, getattr(self.tl.unembed.original_component, "weight", None)
@@ -182,11 +183,11 @@ class BridgeBackend:
         return Unembedding(weight, kept, cap, _logit_factor(config), device=device_of(head))
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """The logits of Hugging Face's model, which finds the mask and the positions itself."""
+        """Returns the logits of Hugging Face's model, which finds the mask and the positions itself."""
         return self.tl.original_model(batch.tokens, use_cache=False).logits.to(batch.tokens.device)
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
-        """The embeddings of Hugging Face's model."""
+        """Returns the embeddings of Hugging Face's model."""
         return self.tl.original_model.get_input_embeddings()(ids)
 
     @contextmanager
@@ -216,7 +217,8 @@ class BridgeBackend:
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """Calls the blocks one after another. The bridge's own ``start_at_layer`` would also run the blocks below."""
+        """Calls the blocks one after another. The bridge's own ``start_at_layer`` would also run the blocks below the first
+        layer."""
         return resume(self, cached, entering, before, keep, a_copy_each=a_copy_each)
 
     @contextmanager
@@ -226,8 +228,7 @@ class BridgeBackend:
             yield kept
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Calls Hugging Face's own ``generate``. It would treat an embedding that is kept elsewhere as one on another
-        device."""
+        """Calls Hugging Face's own ``generate``. A warning about offloaded embeddings is suppressed."""
         with self.claimed(), self.wrappers.aside(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*the model is on meta")
             return self.tl.original_model.generate(
@@ -238,8 +239,7 @@ class BridgeBackend:
             )
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
-        """Runs the last token in one pass. At the first call, and if the model returns no cache to continue from, the whole
-        text runs."""
+        """Runs the last token in one pass. At the first call, and if the model returns no cache, all tokens of the text run."""
         takes, device = signature(self.tl.original_model.forward).parameters, self.device
         new = torch.tensor([list(ids) if not cache else list(ids[-1:])], device=device)
         given: dict[str, Any] = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long, device=device), **(cache or {})}
@@ -247,7 +247,7 @@ class BridgeBackend:
             given["attention_mask"] = None
         if "logits_to_keep" in takes:
             given["logits_to_keep"] = 1
-        if "position_ids" in takes:  # a cache of several kinds of layers may not know them
+        if "position_ids" in takes:  # a cache of several kinds of layers may not know the positions
             given["position_ids"] = torch.arange(len(ids) - new.shape[1], len(ids), device=device)[None]
         with self.claimed(), self.wrappers.aside():
             output = self.tl.original_model(input_ids=new, use_cache=cache is None or bool(cache), **given)
@@ -255,7 +255,7 @@ class BridgeBackend:
         return output.logits[0, -1], kept
 
     def ends(self) -> set[int]:
-        """The end tokens of the generation's configuration, or, if it has none, of the tokenizer."""
+        """Returns the end tokens in the generation configuration. If it has none, returns the end token of the tokenizer."""
         ends = getattr(getattr(self.tl.original_model, "generation_config", None), "eos_token_id", None)
         if ends is None:
             ends = self.tl.tokenizer.eos_token_id
@@ -291,7 +291,7 @@ def _check(tl: Any, name: str) -> None:
 
 
 def _logit_factor(config: Any) -> float:
-    """The factor that a model's configuration puts on its logits. Cohere multiplies by ``logit_scale``, Falcon H1 by
+    """Returns the factor that a model's configuration puts on its logits. Cohere multiplies by ``logit_scale``, Falcon H1 by
     ``lm_head_multiplier`` and HyperCLOVA X by ``logits_scaling``; Granite divides by ``logits_scaling``.
 
     Whether anything else happens to the logits is checked against the model's own logits (``LensModel.check_unembedding``).

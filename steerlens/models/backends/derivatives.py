@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @torch.inference_mode(False)
 def lets_derivatives_through(backend: "BridgeBackend") -> bool:
-    """Returns whether, for PyTorch, the output of every part of the blocks above the first depends on its input.
+    """Returns whether PyTorch's derivatives pass through every part of every block above the first.
 
-    If a kernel has no derivative, only the derivative of the residual stream around it would be left. The result would be a
-    number, but a wrong one.
+    If a kernel has no derivative, only the derivative of the residual stream around the kernel is left. The result would be a
+    wrong number without an error.
 
     Args:
-        backend: the model. Its parameters need no gradient during the check.
+        backend: the model. During the check, the model's parameters get no gradient.
     """
     from steerlens.models.gradients import frozen
 
@@ -51,13 +51,13 @@ def lets_derivatives_through(backend: "BridgeBackend") -> bool:
             torch.autograd.backward(final.float().sum())
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, NotImplementedError):  # a kernel that says so itself
+    except (RuntimeError, NotImplementedError):  # a kernel that reports a missing derivative itself
         return False
     return not cut
 
 
 def _numbers(value: Any) -> Iterator[Tensor]:
-    """The tensors of floating-point numbers in a module's input or output."""
+    """Yields the tensors of floating-point numbers in a module's input or output."""
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield value

@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, in the form that a Hugging Face block needs."""
+"""Gives keys and values of earlier tokens to a Hugging Face block."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +10,22 @@ from transformers.cache_utils import Cache
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """The earlier tokens that one block's attention sees in front of its own, and the keys and values that are kept."""
+    """The earlier tokens that one block's attention sees in front of the block's own tokens, and the keys and values that are
+    kept."""
 
     index: int
     """The index of the block."""
     before: tuple[Tensor, Tensor] | None
-    """Keys and values of the earlier tokens, ``[row, head, key, d_head]`` each."""
+    """The keys and the values of the earlier tokens, each ``[row, head, key, d_head]``."""
     keep: int
-    """The number of the block's own tokens that are kept."""
+    """The number of the block's own tokens whose keys and values are kept."""
     kept: dict[int, tuple[Tensor, Tensor]]
-    """The kept keys and values by block: of the earlier tokens and of the first ``keep`` own ones."""
+    """The kept keys and values by block, for the earlier tokens and for the first ``keep`` tokens of the block itself."""
     a_copy_each: bool
     """Whether ``before`` contains one row for each copy of the batch, and not for each of its rows."""
 
     def joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values that the block's queries see."""
+        """Returns the keys and values that the block's queries see."""
         every = (keys, values) if self.before is None else _joined(self.before, keys, values, a_copy_each=self.a_copy_each)
         if self.keep:
             length = every[0].shape[2] - keys.shape[2] + self.keep
@@ -40,15 +41,15 @@ class EarlierCache(Cache):  # type: ignore[misc]
         self.earlier = earlier
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """The keys and values that the block's queries see. The block's number in the call does not matter."""
+        """Returns the keys and values that the block's queries see. The block's number in the call is not used."""
         return self.earlier.joined(key_states, value_states)
 
     def get_seq_length(self, *_: Any, **__: Any) -> int:
-        """The number of earlier tokens."""
+        """Returns the number of earlier tokens."""
         return 0 if self.earlier.before is None else int(self.earlier.before[0].shape[2])
 
     def get_mask_sizes(self, query_length: int, *_: Any, **__: Any) -> tuple[int, int]:
-        """The number of keys that the block's queries see. The first is at position 0."""
+        """Returns the number of keys that the block's queries see, and the position 0 of the first key."""
         return self.get_seq_length() + query_length, 0
 
 

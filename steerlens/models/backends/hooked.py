@@ -1,7 +1,7 @@
-"""Models of TransformerLens 2 and 3 that run on their own weights: a ``HookedTransformer``.
+"""Runs a ``HookedTransformer``, the model of TransformerLens 2 and 3 that has its own weights.
 
-TransformerLens 4 has no such class, so nothing is imported here: the class is recognized by its name. The code was read and
-tested with TransformerLens 2.16.1 and 3.7.3.
+TransformerLens 4 has no ``HookedTransformer``, so the class is not imported here and is recognized by its name. The code was read
+and tested with TransformerLens 2.16.1 and 3.7.3.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,10 +39,10 @@ def is_hooked_transformer(model: object) -> bool:
 
 
 class HookedBackend:
-    """A ``HookedTransformer``. ``Backend`` documents each method."""
+    """The backend for a ``HookedTransformer``. ``Backend`` documents each method."""
 
     def __init__(self, tl: Any, name: str = "") -> None:
-        """Wraps a ``HookedTransformer``, and from then on notes its passes.
+        """Wraps a ``HookedTransformer``, and starts to record its passes.
 
         Args:
             tl: the ``HookedTransformer``.
@@ -95,7 +95,7 @@ class HookedBackend:
         """Returns the processing by TransformerLens that can be seen in configuration and weights; ``none`` for Hugging Face's
         own numbers.
 
-        Folded value biases and refactored attention cannot be seen, but both change the weights' digest.
+        Folded value biases and refactored attention cannot be seen, but they change the weights' digest.
         """
         stamp = (self.weights_stamp(), self.tl.cfg.normalization_type)
         if self._processing is None or self._processing[0] != stamp:
@@ -103,29 +103,29 @@ class HookedBackend:
         return self._processing[1]
 
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer. The tokens in front are read from its files, if these are available; ``default_prepend_bos``
-        is not used."""
+        """Returns the model's tokenizer. The tokens in front are read from its files, if these are available;
+        ``default_prepend_bos`` is not used."""
         return tokenizer_of_bridge(self.tl)
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """The parameters of the ``HookedTransformer``, the embedding first."""
+        """Returns the parameters of the ``HookedTransformer``, the embedding first."""
         return self.tl.parameters()
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """The memory, version and dtype of each weight."""
+        """Returns the memory, version and dtype of each weight."""
         return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in self.parameters())
 
     def weights_digest(self) -> str:
-        """A digest of the parameters, under TransformerLens' names. Buffers follow from the configuration, and some grow as
-        passes get longer."""
+        """Returns a digest of the parameters, under TransformerLens' names. Buffers are left out, because they follow from the
+        configuration and some of them grow with longer passes."""
         return weights_digest(dict(self.tl.named_parameters()))
 
     def hooks_on(self) -> tuple[object, ...]:
-        """The hooks on all modules, except those that note passes."""
+        """Returns the hooks on all modules, except the hooks that record passes."""
         return hooks_on(self.tl)
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream after the last block, normed by ``ln_final``."""
+        """Returns the residual stream after the last block, normed by ``ln_final``."""
         return self.final_norm(self._run(batch, batch.tokens, stop_at_layer=self.n_layers))
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
@@ -140,23 +140,23 @@ class HookedBackend:
         return seen
 
     def final_norm(self, residual: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        """Applies ``ln_final``. A model without norms does not have it."""
+        """Applies ``ln_final``. A model without norms has no ``ln_final``, and the residual stays unchanged."""
         if self.tl.cfg.normalization_type is None:
             return residual
         return self.tl.ln_final(residual.to(self.block_devices[-1])).to(residual.device)
 
     def unembedding(self) -> Unembedding:
-        """The weights of ``unembed``, with the soft cap in the configuration."""
+        """Returns the weights of ``unembed``, with the soft cap in the configuration."""
         cap, bias = float(self.tl.cfg.output_logits_soft_cap), self.tl.unembed.b_U.detach()
         return Unembedding(self.tl.unembed.W_U.detach().T, bias if bool(bias.any()) else None, cap if cap > 0 else None)
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """The logits of the ``HookedTransformer``, which finds positions itself."""
+        """Returns the logits of the ``HookedTransformer``, which computes positions itself."""
         with self.claimed(), announced(self.state, batch.roles):
             return self.tl(batch.tokens, attention_mask=(batch.roles != PAD).long())
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
-        """The output of ``embed``, including its norm if the model has one."""
+        """Returns the output of ``embed``, including its norm if the model has one."""
         return self.tl.embed(ids[None])[0]
 
     @contextmanager
@@ -215,7 +215,7 @@ class HookedBackend:
         return self.final_norm(residual).to(cached.batch.tokens.device), {}
 
     def attending(self, before: KeyValues | None, keep: int) -> NoReturn:
-        """Refuses, in agreement with ``capabilities``.
+        """Always raises an error, because ``capabilities`` does not include the reuse of keys.
 
         Raises:
             NotImplementedError: always.
@@ -223,20 +223,20 @@ class HookedBackend:
         raise NotImplementedError(_NO_KEYS)
 
     def generate(self, batch: TokenBatch, max_new_tokens: int, **settings: Any) -> Any:
-        """Calls Hugging Face's ``generate`` on this model's logits, as TransformerLens' own accepts neither masks nor stops.
-        Every token needs a whole pass."""
+        """Calls Hugging Face's ``generate`` on this model's logits, because TransformerLens' own ``generate`` accepts neither
+        masks nor stops. Every token needs a full pass."""
         with self.claimed():
             return written_by(self, batch, max_new_tokens, settings)
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:  # noqa: ARG002 (none is kept)
-        """Runs the whole text in one pass."""
+        """Runs all tokens of the text in one pass."""
         tokens = torch.tensor([list(ids)], device=next(iter(self.parameters())).device)
         with self.claimed():
             residual = self.tl(tokens, attention_mask=torch.ones_like(tokens), stop_at_layer=self.n_layers)
         return self.unembedding().logits(self.final_norm(residual)[0, -1:])[0], None
 
     def ends(self) -> set[int]:
-        """The tokenizer's end-of-text token."""
+        """Returns the tokenizer's end-of-text token."""
         end = self.tl.tokenizer.eos_token_id
         return set() if end is None else {int(end)}
 
@@ -247,14 +247,15 @@ class HookedBackend:
             yield
 
     def _run(self, batch: TokenBatch, entering: Tensor, **layers: int) -> Float[Tensor, "row pos d_model"]:
-        """The residual stream after some blocks, from tokens or from residuals of one or more copies of a batch."""
+        """Returns the residual stream after some blocks, from tokens or from residuals of one or more copies of a batch."""
         copies = len(entering) // len(batch.rows)
         with self.claimed(), announced(self.state, batch.roles.repeat(copies, 1)), packed(self.tl, batch, copies):
             return self.tl(entering, attention_mask=padding_of(batch, copies), **layers).to(entering.device)
 
 
 def _draws() -> bool:
-    """Whether passes draw random numbers. Passes of a ``HookedTransformer`` never do, not even in training mode."""
+    """Returns whether passes draw random numbers. Passes of a ``HookedTransformer`` never draw random numbers, even in training
+    mode."""
     return False
 
 
@@ -275,7 +276,7 @@ def _check(tl: Any, name: str) -> None:
 
 
 def _processing(tl: Any) -> str:
-    """A description in words of how the weights were processed."""
+    """Returns a description in words of how the weights were processed."""
     writing = (own for name, own in tl.named_parameters() if name.rpartition(".")[2] in _WRITING)
     found = {
         "folded norms": str(tl.cfg.normalization_type).endswith("Pre"),
@@ -287,7 +288,7 @@ def _processing(tl: Any) -> str:
 
 @torch.no_grad()
 def _centred(weight: Tensor) -> bool:
-    """Whether the mean over the last dimension is zero everywhere, except for rounding in the weight's dtype."""
+    """Returns whether the mean over the last dimension is zero everywhere, except for rounding in the weight's dtype."""
     if not weight.is_floating_point():  # 4 bits to a number
         return False
     length = weight.shape[-1]

@@ -1,7 +1,7 @@
-"""Choices after one prompt in one row of a ``HookedTransformer``: the tokens that they attend to, and their positions.
+"""Runs several choices after one prompt in one row of a ``HookedTransformer``, with a mask and positions for each choice.
 
-A block of this model accepts only a padding mask, and counts positions by it. Its attention also accepts an additive mask
-(TransformerLens 2.16 and 3.7), and hooks on its hook points correct the positions.
+A block of a ``HookedTransformer`` accepts only a padding mask, and computes positions from this mask. The block's attention also
+accepts an additive mask (TransformerLens 2.16 and 3.7), and hooks on its hook points correct the positions.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from steerlens.models.hooks import Hook
 from steerlens.models.roles import PAD
 
 PLACED = ("standard", "rotary", "shortformer")
-"""Kinds of position embeddings with which tokens can have positions other than their columns. ALiBi counts columns."""
+"""The kinds of position embeddings with which a token's position can differ from its column. ALiBi always counts columns."""
 
 
 def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
-    """Returns the mask that a ``HookedTransformer`` is given, 1 for a token and 0 for padding.
+    """Returns the mask that a ``HookedTransformer`` gets: 1 for a token and 0 for padding.
 
-    For packed rows all columns count as tokens, so that positions are columns. ``packed`` then corrects this.
+    For packed rows, all columns count as tokens, so that positions equal columns. ``packed`` then corrects the positions.
 
     Args:
         batch: the rows.
@@ -59,7 +59,7 @@ def packed(tl: Any, batch: TokenBatch, copies: int = 1) -> Iterator[None]:
 def _seeing(
     mask: Float[Tensor, "row 1 pos key"], attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """An attention's arguments, with the mask that is added to its scores."""
+    """Returns the arguments of an attention call, with the mask that is added to the attention scores."""
     return args, {**kwargs, "additive_attention_mask": mask.to(attention.W_O.device)}
 
 
@@ -75,15 +75,15 @@ def _placing(tl: Any, positions: Int[Tensor, "row pos"]) -> list[Hook]:
 def _embedded(
     table: Float[Tensor, "_ d_model"], positions: Int[Tensor, "row pos"], embedding: Tensor, hook: Any
 ) -> Float[Tensor, "row pos d_model"]:
-    """The position embeddings of the given positions."""
+    """Returns the position embeddings of the given positions."""
     return table[positions]
 
 
 def _turned(
     attention: Any, back: Int[Tensor, "row pos"], rotated: Float[Tensor, "row pos head d_head"], hook: Any
 ) -> Float[Tensor, "row pos head d_head"]:
-    """Queries or keys that were rotated by their columns, rotated back by some positions. Two rotations equal one rotation by
-    the sum."""
+    """Returns queries or keys that were rotated by their columns, rotated back by the number of positions in ``back``. Two
+    rotations equal one rotation by their sum."""
     width, back = attention.cfg.rotary_dim, back.to(attention.rotary_cos.device)
     turning, rest = rotated[..., :width], rotated[..., width:]
     cosine, sine = attention.rotary_cos[back][:, :, None], attention.rotary_sin[back][:, :, None]

@@ -1,9 +1,8 @@
-"""Notes every pass and every generation of a ``HookedTransformer``, whoever runs it, so that hooks know the roles of its
-tokens.
+"""Records every pass and every generation of a ``HookedTransformer``, so that hooks know the roles of the tokens.
 
-Its ``run_with_hooks`` and ``generate`` call ``forward`` directly, without PyTorch's module hooks, so ``forward`` is wrapped. In
-its passes, ``generate`` uses embeddings instead of tokens (TransformerLens 2.16 and 3.7), so the tokens that were embedded
-since it began are noted too.
+``run_with_hooks`` and ``generate`` call ``forward`` directly, without PyTorch's module hooks, so ``forward`` is wrapped. In its
+passes, ``generate`` uses embeddings instead of tokens (TransformerLens 2.16 and 3.7). So the tokens that were embedded since the
+start of ``generate`` are recorded too.
 """
 
 import inspect
@@ -23,14 +22,14 @@ from steerlens.models.passes import TWO_THREADS, Generation, ModelState, SeenPas
 
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
 _embedded: "WeakKeyDictionary[torch.nn.Module, list[Tensor]]" = WeakKeyDictionary()
-"""For the embedding of a model that is generating: the prompt's tokens, and the tokens generated so far."""
+"""The prompt's tokens and the tokens generated so far, by the embedding of the model that is generating."""
 
 
 def watch(tl: Any) -> ModelState:
-    """Starts to note every pass and every generation of a ``HookedTransformer``, once for all objects that wrap it.
+    """Starts to record every pass and every generation of a ``HookedTransformer``, once for all objects that wrap the model.
 
     Returns:
-        The state with the notes, the same one for all objects that wrap the model.
+        The state with the records. All objects that wrap the model share this state.
     """
     if tl not in _states:
         _states[tl] = ModelState()
@@ -41,14 +40,14 @@ def watch(tl: Any) -> ModelState:
 
 
 def hooks_on(tl: Any) -> tuple[object, ...]:
-    """Returns every hook that was put on a ``HookedTransformer``, without the one that notes tokens."""
+    """Returns every hook that was put on a ``HookedTransformer``, except the hook that records tokens."""
     kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
     each = (hook for module in modules_of(tl) for kind in kinds for hook in getattr(module, kind).values())
     return tuple(hook for hook in each if hook is not _note_tokens)
 
 
 def _forward(tl: Any, *args: Any, **kwargs: Any) -> Any:
-    """Runs the model's own ``forward``, and notes it while it runs."""
+    """Runs the model's own ``forward``, and records the pass while it runs."""
     state = _states.get(tl)
     if state is None:  # a copy of a watched model
         return type(tl).forward(tl, *args, **kwargs)
@@ -65,7 +64,7 @@ def _forward(tl: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _generate(tl: Any, *args: Any, **settings: Any) -> Any:
-    """Runs the model's own ``generate``, and notes its tokens for the passes inside."""
+    """Runs the model's own ``generate``, and records the prompt's tokens for the passes inside."""
     state = _states.get(tl)
     if state is None:  # a copy of a watched model
         return type(tl).generate(tl, *args, **settings)
@@ -82,13 +81,13 @@ def _generate(tl: Any, *args: Any, **settings: Any) -> Any:
 
 
 def _note_tokens(embed: Any, args: tuple[Any, ...]) -> None:
-    """Notes the tokens that are embedded while the model generates."""
+    """Records the tokens that are embedded while the model generates."""
     if embed in _embedded:
         _embedded[embed].append(args[0])
 
 
 def _seen(tl: Any, state: ModelState, given: dict[str, Any]) -> SeenPass | None:
-    """A pass that other code runs, or ``None`` if its tokens are not known."""
+    """Returns a pass that other code runs, or ``None`` if its tokens are not known."""
     held, mask = given.get("past_kv_cache"), given.get("attention_mask")
     past = 0 if held is None else int(held[0].past_keys.shape[1])
     tokens = _tokens(tl, given, past)
@@ -99,7 +98,7 @@ def _seen(tl: Any, state: ModelState, given: dict[str, Any]) -> SeenPass | None:
         running = state.generations[-1]
         running.prompt = running.prompt or past + tokens.shape[1]
         prompt = running.prompt
-    if mask is not None and held is not None and mask.shape[1] == tokens.shape[1]:  # the cache has those of its own tokens
+    if mask is not None and held is not None and mask.shape[1] == tokens.shape[1]:  # the cache has the earlier mask
         mask = torch.cat([held.previous_attention_mask.to(mask), mask], dim=1)
     if mask is not None and mask.shape[1] != past + tokens.shape[1]:
         mask = None
@@ -107,8 +106,8 @@ def _seen(tl: Any, state: ModelState, given: dict[str, Any]) -> SeenPass | None:
 
 
 def _tokens(tl: Any, given: dict[str, Any], past: int) -> Int[Tensor, "batch pos"] | None:
-    """The tokens of a pass: its input tokens, the tokens of its input texts, or those tokens of a generation that belong to its
-    columns."""
+    """Returns the tokens of a pass: its input tokens, the tokens of its input texts, or the tokens of a generation that belong to
+    the columns of the pass."""
     entering, first = given["input"], given.get("start_at_layer")
     if first is not None:
         embedded = _embedded.get(tl.embed)

@@ -1,4 +1,4 @@
-"""Texts that a ``HookedTransformer`` writes with Hugging Face's ``generate``.
+"""Generates texts with a ``HookedTransformer`` and Hugging Face's ``generate``.
 
 TransformerLens' own ``generate`` has no mask, no stopping criteria and no beams, and in 2.16 attends to padding.
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from steerlens.models.backends.hooked import HookedBackend
 
 _FOR_SPEED = ("use_cache", "cache_implementation", "prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
-"""Settings that need a cache. They change how fast a text is written, but not the text itself, so they are left out."""
+"""Settings that need a cache. Settings of the cache change only the speed and not the text, so they are ignored."""
 
 
 def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int, settings: dict[str, Any]) -> Any:
-    """Returns the result of Hugging Face's ``generate``. Each token comes from a whole pass.
+    """Returns the result of Hugging Face's ``generate``. Each token comes from a full pass.
 
     Args:
         backend: the model.
@@ -42,15 +42,15 @@ def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int,
 
 
 def _roles(batch: TokenBatch, rows: int, length: int) -> Int[Tensor, "row pos"]:
-    """The roles of a text's tokens and of the tokens generated after it. Each prompt has one row for each text that is
-    written."""
+    """Returns the roles of a text's tokens and of the tokens generated after it. Each prompt has one row for each generated
+    text."""
     prompts = batch.roles.repeat_interleave(rows // len(batch.rows), dim=0)
     return torch.nn.functional.pad(prompts, (0, length - prompts.shape[1]), value=GENERATED)
 
 
 @cache
 def _writer() -> Any:
-    """A Hugging Face model class that has no weights and asks a backend for its logits."""
+    """Returns a Hugging Face model class that has no weights and asks a backend for its logits."""
     from transformers import GenerationMixin, PreTrainedModel
     from transformers.modeling_outputs import CausalLMOutput
 

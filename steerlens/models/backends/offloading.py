@@ -1,4 +1,5 @@
-"""The devices on which accelerate runs the parts of a model, and the weights that it keeps in the CPU's memory or on disk.
+"""Finds the devices on which accelerate runs the parts of a model, and the weights that accelerate keeps in the CPU's memory or
+on disk.
 
 accelerate puts a hook on each part of a model that has a device map. The hook moves the part's inputs to the part's device. An
 offloaded part has weights on PyTorch's ``meta`` device, without values, and the hook brings the values for each call.
@@ -17,13 +18,14 @@ from steerlens.models.backends.watching import modules_of
 
 
 def device_of(module: torch.nn.Module) -> torch.device:
-    """Returns the device that a part of a model runs on: the one that accelerate chose, or else the device of its first weight.
+    """Returns the device that a part of a model runs on: the device that accelerate chose, or otherwise the device of the part's
+    first weight.
 
     Args:
         module: the part.
 
     Raises:
-        ModelError: the part has no weights, or its weights have no values and no hook brings them.
+        ModelError: the part has no weights, or its weights have no values and no hook loads the values.
     """
     for each in modules_of(module):
         hook = _hook(each)
@@ -43,16 +45,16 @@ def device_of(module: torch.nn.Module) -> torch.device:
 
 
 def is_offloaded(module: torch.nn.Module) -> bool:
-    """Returns whether some weights of a module or its parts are kept elsewhere until it runs.
+    """Returns whether some weights of a module or its parts are offloaded until the module runs.
 
     Args:
-        module: a model or a part of one.
+        module: a model or a part of a model.
     """
     return any(True for _ in _offloaded(module))
 
 
 def lacks_numbers(model: torch.nn.Module) -> bool:
-    """Returns whether a model has weights or buffers without values that no hook brings.
+    """Returns whether a model has weights or buffers without values, and no hook loads the values.
 
     Args:
         model: the model.
@@ -66,14 +68,14 @@ def lacks_numbers(model: torch.nn.Module) -> bool:
 
 
 def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
-    """Returns a weight or a buffer with its values: the module's own tensor or, if it is offloaded, the stored one.
+    """Returns a weight or a buffer with its values: the module's own tensor or, if the weight is offloaded, the stored tensor.
 
     Args:
         module: the module that has the weight.
-        name: the name of the weight in it, such as ``weight``.
+        name: the name of the weight in the module, such as ``weight``.
 
     Raises:
-        ModelError: the weight has no values, and no hook of accelerate brings them.
+        ModelError: the weight has no values, and no hook of accelerate loads the values.
     """
     own: Tensor = getattr(module, name)
     if not own.is_meta:
@@ -85,12 +87,12 @@ def whole_tensor(module: torch.nn.Module, name: str) -> Tensor:
             "loads the numbers. Load the model with steerlens.load(name, device_map=...)."
         )
     kept: Tensor = hook.weights_map[name]
-    return kept.detach().to(own.dtype)  # as accelerate itself does for each call
+    return kept.detach().to(own.dtype)  # accelerate also converts the weight for each call
 
 
 def state_of(model: torch.nn.Module) -> dict[str, Tensor | Callable[[], Tensor]]:
-    """Returns the weights and buffers of a model by name. Offloaded ones are functions that read the tensor; the others are
-    tensors.
+    """Returns the weights and buffers of a model by name. An offloaded weight is given as a function that reads the tensor, and
+    any other weight as a tensor.
 
     Args:
         model: the model.
@@ -104,8 +106,8 @@ def state_of(model: torch.nn.Module) -> dict[str, Tensor | Callable[[], Tensor]]
 
 
 def kept_elsewhere(model: torch.nn.Module) -> list[Tensor | Path]:
-    """Returns the places from which the offloaded weights of a model are read: tensors in the CPU's memory, and files, each
-    once.
+    """Returns the places from which the offloaded weights of a model are read: tensors in the CPU's memory, and files. Each place
+    is listed once.
 
     Args:
         model: the model.
@@ -119,7 +121,7 @@ def kept_elsewhere(model: torch.nn.Module) -> list[Tensor | Path]:
 
 
 def stamp_of(kept: list[Tensor | Path]) -> tuple[object, ...]:
-    """Returns values that change when offloaded weights change. The weights are not read for this.
+    """Returns values that change when offloaded weights change, without reading the weights.
 
     Args:
         kept: the tensors and files that the weights are read from.
@@ -128,7 +130,8 @@ def stamp_of(kept: list[Tensor | Path]) -> tuple[object, ...]:
 
 
 def stamp(weight: Tensor) -> tuple[object, ...]:
-    """Returns the memory, version and dtype of a weight. They change when the weight is replaced or changed in place.
+    """Returns the memory, version and dtype of a weight. The returned values change when the weight is replaced or changed in
+    place.
 
     Args:
         weight: a weight with values.
@@ -164,25 +167,25 @@ def _offloaded(model: torch.nn.Module) -> Iterator[tuple[Any, str]]:
 
 
 def _hook(module: torch.nn.Module) -> Any:
-    """accelerate's hook on a module that knows its device. Hooks that offload come before others; ``None`` if there is no
-    hook."""
+    """Returns accelerate's hook on a module that knows the module's device; ``None`` if there is no hook. Hooks that offload come
+    first."""
     left, found = [module.__dict__.get("_hf_hook")], None
     while left:
         hook = left.pop()
-        left += getattr(hook, "hooks", ())  # several on one module
+        left += getattr(hook, "hooks", ())  # several hooks on one module
         if hasattr(hook, "execution_device") and (found is None or getattr(hook, "offload", False)):
             found = hook
     return found
 
 
 def _source(weights: Any, name: str) -> Tensor | Path | None:
-    """The tensor or file from which a weight is read, found without reading it; ``None`` if it cannot be known."""
+    """Returns the tensor or file from which a weight is read, without reading the weight; ``None`` if the place is unknown."""
     if isinstance(weights, ChainMap):
         own = next((each for each in weights.maps if type(each) is dict and name in each), weights.maps[-1])
         return _source(own, name)
     if hasattr(weights, "prefix"):  # accelerate's PrefixedDataset
         return _source(weights.dataset, f"{weights.prefix}{name}")
-    if hasattr(weights, "state_dict") and name in weights.state_dict:  # its OffloadedWeightsLoader
+    if hasattr(weights, "state_dict") and name in weights.state_dict:  # accelerate's OffloadedWeightsLoader
         return _source(weights.state_dict, name)
     if hasattr(weights, "index") and name in weights.index:
         file = weights.index[name].get("safetensors_file")
@@ -194,6 +197,6 @@ def _source(weights: Any, name: str) -> Tensor | Path | None:
 def _file(path: Path) -> tuple[object, ...]:
     try:
         said = path.stat()
-    except OSError:  # reading it will say so
+    except OSError:  # reading the file raises the error later
         return (str(path),)
     return (str(path), said.st_mtime_ns, said.st_size)

@@ -16,30 +16,31 @@ from steerlens.models.tokens import Tokenizer
 from steerlens.models.unembedding import Unembedding
 
 KeyValues = Mapping[int, tuple[Float[Tensor, "_ head key d_head"], Float[Tensor, "_ head key d_head"]]]
-"""Keys and values by layer, for tokens that later tokens attend to. One row serves any number of rows."""
+"""Keys and values by layer, for tokens that later tokens attend to. A single row is used for any number of rows."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The operations that a backend supports at all. A trial finds out whether a model does the first three correctly
-    (``capabilities.py``)."""
+    """The operations that a backend supports at all. For the first three operations, ``capabilities.py`` also tests each
+    model."""
 
     packed_choices: bool
-    """Batches with a mask ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt can be in one row."""
+    """Whether batches with a mask ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt can be in one row."""
     key_reuse: bool
-    """``attending`` works, and passes can be cached from a later column onward."""
+    """Whether ``attending`` works, and passes can be cached from a later column onward."""
     left_padding: bool
-    """Rows can be padded in front."""
+    """Whether rows can be padded in front."""
     cached_passes: bool
-    """``cached_pass`` and ``resume`` work."""
+    """Whether ``cached_pass`` and ``resume`` work."""
     hooks: bool
-    """``hooked`` and ``applied`` work: the model can be steered."""
+    """Whether ``hooked`` and ``applied`` work, so that the model can be steered."""
     gradients: bool
-    """Passes under hooks can be differentiated."""
+    """Whether passes under hooks can be differentiated."""
     generation: bool
-    """``generate`` and ``next_logits`` work."""
+    """Whether ``generate`` and ``next_logits`` work."""
     sharded: bool
-    """The model runs on more than one device, or weights are kept in the CPU's memory or on disk until a block needs them."""
+    """Whether the model runs on more than one device, or weights are kept in the CPU's memory or on disk until a block needs
+    them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class CachedPass:
     batch: TokenBatch
     """The rows that were run."""
     start: int
-    """The first column that is kept and run again. The columns before it do not change."""
+    """The first column that is kept and run again. Earlier columns do not change."""
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]
     """The residual stream after each of the requested layers, from column ``start`` onward."""
     final: Float[Tensor, "batch pos d_model"]
@@ -60,21 +61,21 @@ class CachedPass:
 
 @runtime_checkable
 class Backend(Protocol):
-    """A model, with everything that steerlens does with it.
+    """The interface of a model with all operations that steerlens needs.
 
-    Its methods return tensors on the device of the given batch; the roles are on this device too. A hook gets the residual
-    stream on the device of its block, and ``CachedPass.residuals`` stay on that device too. A backend has ``device`` (that of
-    the embedding) if its first parameter is not on the device that receives tokens. A backend on several devices has
-    ``block_devices``, one for each block, and, if there are others, ``devices``, each once. ``offloaded`` says that weights are
-    kept elsewhere.
+    The methods of a backend return tensors on the device of the given batch, and the roles are on this device too. A hook gets
+    the residual stream on the device of its block, and ``CachedPass.residuals`` stay on the block's device. A backend has the
+    attribute ``device`` (the device of the embedding) if its first parameter is not on the device that receives tokens. A backend
+    on several devices has ``block_devices``, one for each block. A backend has ``devices`` if the embedding or the unembedding is
+    on another device than all blocks. ``offloaded`` says whether weights are offloaded.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm; the unembedding
-    turns it into logits. Hooks on a residual stream are called as in TransformerLens, under the names from ``residual_hook``. A
-    hook that runs in a pass of the backend's own finds the tokens' roles in ``state``.
+    turns final residuals into logits. Hooks on a residual stream are called as in TransformerLens, under the names from
+    ``residual_hook``. A hook that runs in one of the backend's own passes finds the tokens' roles in ``state``.
     """
 
     name: str
-    """The model's name, for tables, files and errors."""
+    """The model's name in tables, files and errors."""
     architecture: str
     """The kind of model, such as ``gemma3_text``."""
     n_layers: int
@@ -84,10 +85,10 @@ class Backend(Protocol):
     context: int
     """The largest number of tokens in a row; 0 if there is no limit."""
     attention_window: int | None
-    """The number of tokens that the narrowest layer attends to; ``None`` if all layers attend to the whole text."""
+    """The number of tokens that the narrowest layer attends to; ``None`` if all layers attend to all tokens."""
     state: ModelState
-    """The passes that are running on the model now. The backend announces the roles of its own passes' tokens in it
-    (``passes.announced``)."""
+    """The passes that are running on the model now. For its own passes, the backend announces the roles of the tokens in
+    ``state`` (``passes.announced``)."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -95,7 +96,7 @@ class Backend(Protocol):
 
     @property
     def weight_processing(self) -> str:
-        """How the weights were changed since they were read: ``none``, or a word for it. It is part of the fingerprint."""
+        """A word for how the weights were changed after they were read, or ``none``. The word is part of the fingerprint."""
 
     def tokenizer(self) -> Tokenizer:
         """Returns the model's own tokenizer.
@@ -105,10 +106,11 @@ class Backend(Protocol):
         """
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Returns all weights. The first decides the device, and the first that is not quantized decides the dtype."""
+        """Returns all weights. The first weight decides the device, and the first weight that is not quantized decides the
+        dtype."""
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """Returns values that change when a weight is replaced or changed in place. The weights are not read for this."""
+        """Returns values that change when a weight is replaced or changed in place, without reading the weights."""
 
     def weights_digest(self) -> str:
         """Returns a digest over the name, shape and bytes of all weights."""
@@ -139,7 +141,7 @@ class Backend(Protocol):
         """Returns the function from final residuals to logits, with the model's current weights."""
 
     def logits(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_vocab"]:
-        """Returns the model's own logits for a ``batch``. The unembedding is compared with them once."""
+        """Returns the model's own logits for a ``batch``. The result of the unembedding is compared with these logits once."""
 
     def embeddings(self, ids: Int[Tensor, " pos"]) -> Float[Tensor, "pos d_model"]:
         """Returns the rows of the embedding matrix for some tokens, as they enter block 0, without position embeddings.
@@ -177,31 +179,30 @@ class Backend(Protocol):
         *,
         a_copy_each: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-        """Returns the results that the cached pass would have had if the residual stream after some blocks had been the given
-        one.
+        """Returns the results that the cached pass would have had with other residual streams after some blocks.
 
-        The blocks run once, from the lowest upward. A residual stream that enters after a block joins those that entered below
-        it, and the blocks above run on all of them.
+        The blocks run once, from the lowest upward. A residual stream that enters after a block joins the streams that entered
+        lower, and the blocks above run on all streams together.
 
         Args:
             cached: the pass.
-            entering: by the index of a block, the residual stream after it for the batch's rows, or for several copies of the
-                rows one after another, each edited in its own way. Only blocks above the lowest index run, and only on the
-                columns from ``cached.start`` onward.
-            before: keys and values of the tokens before ``start``; ``None`` uses those of the cached pass.
+            entering: the residual streams that replace cached residual streams, by the index of the block that they follow. Each
+                has the batch's rows, or several edited copies of these rows, one copy after another. Only blocks above the lowest
+                index run, and only on the columns from ``cached.start`` onward.
+            before: keys and values of the tokens before ``start``; ``None`` uses the keys and values of the cached pass.
             keep: the number of columns whose keys and values are kept.
             a_copy_each: whether ``before`` contains one row for each copy that has entered below the block, and not for each
                 row of the batch.
 
         Returns:
-            The final residuals, those that entered lower first, and the kept keys and values.
+            The final residuals and the kept keys and values. Streams that entered at lower blocks come first.
         """
 
     def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:
         """Makes attention inside the block see other tokens in front of a pass's own tokens.
 
         Args:
-            before: the keys and values of these tokens; ``None`` for none.
+            before: the keys and values of the other tokens; ``None`` if there are none.
             keep: the number of the pass's first tokens whose keys and values are kept.
 
         Yields:
@@ -214,7 +215,7 @@ class Backend(Protocol):
 
         Args:
             batch: the prompts.
-            max_new_tokens: the number of tokens after which generation stops if the model has not stopped.
+            max_new_tokens: the largest number of tokens that are generated.
             settings: Hugging Face's generation settings.
         """
 
@@ -223,7 +224,7 @@ class Backend(Protocol):
 
         Args:
             ids: all tokens of the text so far.
-            cache: ``None`` at a text's first call. A later call has one token more, and gets the cache that the call before
+            cache: ``None`` at a text's first call. A later call has one more token, and gets the cache that the previous call
                 returned.
         """
 

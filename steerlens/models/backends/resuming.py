@@ -1,4 +1,4 @@
-"""A cached pass of a bridge that can continue from any layer with another residual, and from the prompt's last token.
+"""Runs a pass of a bridge that can be continued from any layer with another residual, and from the prompt's last token.
 
 Blocks below the first edited block are not computed again. Tokens before the first edited token are not computed again either:
 later tokens see only their keys and values.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Own:
-    """What a cached pass of a bridge keeps in addition to what all backends keep."""
+    """The data that a cached pass of a bridge keeps, in addition to the data that all backends keep."""
 
     calls: tuple[Arguments, ...]
     """The arguments of each block in addition to its residual: mask, positions, rotary embeddings."""
@@ -77,12 +77,12 @@ def resume(
     *,
     a_copy_each: bool = False,
 ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
-    """The results that the cached pass would have had if the residual stream after some blocks had been the given one.
+    """Returns the results that the cached pass would have had with other residual streams after some blocks.
 
     ``Backend.resume`` documents the arguments and the result.
 
     Raises:
-        NotImplementedError: a block gets a tensor, and it is not known which part belongs to which token.
+        NotImplementedError: a block gets a tensor, and steerlens does not know which part of it belongs to which token.
     """
     batch, own, lowest = cached.batch, cached.own, min(entering)
     seen = own.before if before is None else before
@@ -107,8 +107,8 @@ def resume(
 
 @contextmanager
 def attending(backend: "BridgeBackend", before: KeyValues | None, keep: int, *, a_copy_each: bool = False) -> Iterator[KeyValues]:
-    """Makes attention inside the block see ``before`` in front of its own tokens: one row of it for each row, or for each copy
-    of the batch.
+    """Makes attention inside the ``with`` block see the tokens of ``before`` in front of a pass's own tokens. ``before`` has one
+    row for each row of the batch, or for each copy of the batch.
 
     Yields:
         The keys and values of ``before`` and of the first ``keep`` tokens, which are filled in as blocks run.
@@ -133,8 +133,8 @@ _on_both: "WeakSet[Any]" = WeakSet()
 
 
 def stands_on_both(hook: object) -> bool:
-    """Whether a hook is both on a wrapper and on Hugging Face's module inside it, and has the same effect wherever it runs,
-    even if it runs twice."""
+    """Returns whether a hook is both on a wrapper and on Hugging Face's module inside the wrapper. A hook on both modules has the
+    same effect if it runs once or twice."""
     return hook in _on_both
 
 

@@ -1,4 +1,4 @@
-"""The digest of a Hugging Face model without a bridge. It is the same as the digest of its weights within a bridge."""
+"""Computes the digest of a Hugging Face model without a bridge. The digest equals the digest of the same weights in a bridge."""
 
 import copy
 from collections import OrderedDict
@@ -14,14 +14,14 @@ from steerlens.models.quiet import quiet_transformers
 from steerlens.models.untouched import untouched
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-"""The attributes in which a module keeps its hooks. These may contain objects that cannot be copied, such as locks."""
+"""The attributes in which a module keeps its hooks. Hooks may contain objects that cannot be copied, such as locks."""
 
 
 def unbridged_digest(model: Any) -> str:
     """Returns the digest that a Hugging Face model's weights have in a fingerprint. The model is not changed.
 
     A bridge has its own names for some weights in addition to Hugging Face's, and adds a few weights. So a bridge is put around
-    a copy of the modules. The copy shares all tensors with the model and has none of its hooks.
+    a copy of the modules. The copy shares all tensors with the model, but has no hooks.
 
     Args:
         model: a ``PreTrainedModel``.
@@ -35,18 +35,18 @@ def unbridged_digest(model: Any) -> str:
     shared |= {id(own): own for own in (*model.buffers(), *kept_elsewhere(model)) if isinstance(own, Tensor)}
     shared |= {
         id(vars(part)[kind]): OrderedDict() for part in model.modules() for kind in _HOOKS
-    }  # they may contain what has no copy
+    }  # hooks may contain objects that cannot be copied
     try:
         with quiet_transformers(), untouched(), torch.no_grad():
             shadow = copy.deepcopy(model, shared)
-            vars(shadow).pop("hf_device_map", None)  # TransformerLens 4.3 refuses one of GPUs and the CPU
+            vars(shadow).pop("hf_device_map", None)  # TransformerLens 4.3 refuses a map of GPUs and the CPU
             kind = number_of(model.parameters())
             name = str(getattr(model, "name_or_path", "")) or type(model).__name__
             bridge = TransformerBridge.boot_transformers(
                 name, hf_model=shadow, tokenizer=_any_tokenizer(), device=model.device, dtype=kind
             )
             state = state_of(bridge.original_model)
-    except Exception as error:  # TransformerLens raises whatever an architecture leads it to
+    except Exception as error:  # TransformerLens raises errors of many types
         raise ModelError(
             f"the weights of {type(model).__name__} cannot be compared with the weights of a model in TransformerLens "
             f"({type(error).__name__}: {error}). If you know that the weights are the same, give same_weights=False."
@@ -55,7 +55,7 @@ def unbridged_digest(model: Any) -> str:
 
 
 def _any_tokenizer() -> Any:
-    """Returns a tokenizer of one word. It is given to a bridge so that the bridge does not look for another."""
+    """Returns a tokenizer of one word. A bridge with this tokenizer does not look for another tokenizer."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 

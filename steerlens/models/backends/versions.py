@@ -1,4 +1,4 @@
-"""The versions of TransformerLens that have a bridge with which steerlens can run models."""
+"""Checks that TransformerLens has a version whose bridge steerlens can use."""
 
 from importlib.metadata import version
 from typing import Any
@@ -8,7 +8,7 @@ from packaging.version import Version
 from steerlens.errors import ModelError
 
 _FIRST = "4.3"
-"""The first version whose bridge is tested; the lower bound in pyproject.toml."""
+"""The first version of TransformerLens whose bridge is tested. pyproject.toml has the same version as its lower bound."""
 
 
 def bridge_class() -> Any:

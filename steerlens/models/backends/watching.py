@@ -1,5 +1,4 @@
-"""Notes every pass and every generation of a Hugging Face model, whoever runs it, so that hooks know the roles of its
-tokens."""
+"""Records every pass and every generation of a Hugging Face model, so that hooks know the roles of the tokens."""
 
 import inspect
 import threading
@@ -18,7 +17,7 @@ from steerlens.models.passes import TWO_THREADS, Generation, ModelState, SeenPas
 
 
 def body_of(model: Any) -> Any:
-    """The part of a Hugging Face model that returns the final residual: the model without its unembedding."""
+    """Returns the part of a Hugging Face model that returns the final residual: the model without its unembedding."""
     for body in (model.base_model, model.get_decoder()):
         if body is not model:
             return body
@@ -26,21 +25,21 @@ def body_of(model: Any) -> Any:
 
 
 _READERS = ("transformers.utils.output_capturing", "transformer_lens.model_bridge.generalized_components")
-"""The modules of hooks with which libraries read what a model computes. These hooks change nothing."""
+"""The Python modules whose hooks only read what a model computes and change nothing."""
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
 
 
 def watch(tl: Any) -> ModelState:
-    """Starts to note every pass and every generation of a bridge's model, once for all objects that wrap it.
+    """Starts to record every pass and every generation of a bridge's model, once for all objects that wrap the model.
 
     Returns:
-        The state with the notes, the same one for all objects that wrap the model.
+        The state with the records. All objects that wrap the model share this state.
     """
     model = tl.original_model
     if model in _states:
         return _states[model]
     _states[model] = ModelState()
-    for module in dict.fromkeys((model, body_of(model), model.get_decoder())):  # OPT calls its decoder past its body
+    for module in dict.fromkeys((model, body_of(model), model.get_decoder())):  # OPT calls its decoder without its body
         _states.setdefault(module, _states[model])
         module.register_forward_pre_hook(_note, with_kwargs=True)
     for owner in (model, tl):
@@ -52,14 +51,15 @@ def watch(tl: Any) -> ModelState:
 
 @contextmanager
 def watched(model: Any) -> Iterator[ModelState]:
-    """Notes every pass and every generation of a Hugging Face model inside the block, and removes its hooks afterwards.
+    """Records every pass and every generation of a Hugging Face model inside the ``with`` block, and removes its own hooks
+    afterwards.
 
     Args:
         model: the model itself, without a bridge.
 
     Yields:
-        The state with the notes. If the model's passes are noted already, as for a model in a bridge, this is the existing
-            state, which stays.
+        The state with the records. If the model's passes are recorded already, as in a bridge, this is the existing state, and
+            recording goes on after the block.
     """
     if model in _states:
         yield _states[model]
@@ -84,13 +84,13 @@ def watched(model: Any) -> Iterator[ModelState]:
 
 
 def only_reads(hook: object) -> bool:
-    """Whether a hook changes nothing: the hook that ``watch`` installed, or a hook with which a library reads what is
+    """Returns whether a hook changes nothing: the hook that ``watch`` installed, or a hook with which a library reads what is
     computed."""
     return hook is _note or str(getattr(hook, "__module__", "")).startswith(_READERS)
 
 
 def _generate(owner: Any, *args: Any, _own: Any = None, **settings: Any) -> Any:
-    """Runs the owner's own ``generate`` (of its class, or set on this object alone), and notes the prompt's length for the
+    """Runs the owner's own ``generate`` (of its class, or set on this object alone), and records the prompt's length for the
     passes inside."""
     generate, state = _own or MethodType(type(owner).generate, owner), _states.get(owner)
     if state is None:  # a copy of a watched model
@@ -104,7 +104,7 @@ def _generate(owner: Any, *args: Any, _own: Any = None, **settings: Any) -> Any:
 
 
 def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Notes the arguments of a call of the model, before it runs."""
+    """Records the arguments of a call of the model, before the call runs."""
     state = _states.get(base)
     if state is None:  # a copy of a watched model
         return
@@ -117,7 +117,7 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     given = {**given.get("kwargs", {}), **given}
     tokens, mask = given.get("input_ids"), given.get("attention_mask")
     if tokens is None:
-        if hasattr(base, "generate"):  # the whole model; a part of one is given embeddings by the whole
+        if hasattr(base, "generate"):  # the whole model; the whole model gives embeddings to its parts
             state.seen = None
         return
     mask = mask if isinstance(mask, Tensor) and mask.ndim == 2 else None
@@ -128,14 +128,14 @@ def _note(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _prompt(state: ModelState, tokens: Tensor, past: int) -> tuple[int | None, bool]:
-    """The column at which the prompt of the running generation ends, and whether it is unknown what this pass continues
-    from."""
+    """Returns the column at which the prompt of the running generation ends, and whether the tokens before this pass are
+    unknown."""
     if not state.generations:
         return None, False
     running = state.generations[-1]
     if running.first is None:
         running.first, running.prompt = tokens, running.prompt or tokens.shape[1]
-    again = running.first is not tokens and past == 0  # of later passes, only those of the whole text begin without a cache
+    again = running.first is not tokens and past == 0  # a later pass begins without a cache only if it runs the whole text
     return running.prompt, again and running.prompt is not None and tokens.shape[1] < running.prompt
 
 
@@ -145,14 +145,14 @@ def _signature(forward: Any) -> inspect.Signature:
 
 
 def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor | None) -> int:
-    """The number of tokens in the cache."""
+    """Returns the number of tokens in the cache."""
     held = next((given[name] for name in ("past_key_values", "cache_params") if given.get(name) is not None), None)
     masked = max(0, mask.shape[1] - tokens.shape[1]) if mask is not None else 0
     if held is None or masked:  # a mask spans the cached tokens too; caches of several kinds of layers may miscount
         return masked
     with suppress(ValueError, AttributeError):
         return int(held.get_seq_length())
-    # A cache of states alone, as Mamba's, does not know: its passes are counted.
+    # A cache that contains only states, such as Mamba's, does not know its length, so its tokens are counted.
     before, last = state.counted.get(held, (None, None))
     if last is tokens and state.seen is not None:  # the same pass, noted by the model and now by its body
         return state.seen.past
@@ -164,7 +164,8 @@ def _past(state: ModelState, given: dict[str, Any], tokens: Tensor, mask: Tensor
 
 
 def modules_of(*roots: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """Yields every module once, in the order of ``Module.modules``. It is several times as fast, as no names are built."""
+    """Yields every module once, in the order of ``Module.modules``. The function is several times as fast as ``Module.modules``,
+    because it builds no names."""
     seen: set[torch.nn.Module] = set()
     for root in roots:
         left: list[torch.nn.Module | None] = [root]
@@ -177,9 +178,9 @@ def modules_of(*roots: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def hooks_on(tl: Any) -> tuple[object, ...]:
-    """Every hook that was put on the model. Cached results depend on these hooks.
+    """Returns every hook that was put on the model. Cached results depend on these hooks.
 
-    Hooks of libraries that only read, and the hook that notes passes, are left out.
+    Hooks of libraries that only read, and the hook that records passes, are left out.
     """
     return tuple(
         hook

@@ -1,9 +1,9 @@
-"""Passes without TransformerLens' wrappers around the parts of a block that have no hooks.
+"""Runs passes without TransformerLens' wrappers around the parts of a block that have no hooks.
 
-A bridge wraps every part of a block (attention, its projections, the MLP, norms) so that it can have hooks. If a part has no
-hook, its wrapper returns the same as Hugging Face's module inside, but its Python code can take longer than the computation on
-a GPU. Whether the results are the same is tested once for a model. The blocks themselves stay wrapped, as plans put their hooks
-on them.
+A bridge wraps every part of a block (attention, its projections, the MLP, norms), so that every part can have hooks. If a part
+has no hook, its wrapper returns the same as Hugging Face's module inside, but its Python code can take longer than the
+computation on a GPU. A test checks once for each model that the results are the same. The blocks themselves stay wrapped, because
+plans put their hooks on blocks.
 """
 
 import logging
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _FORKS = ("use_split_qkv_input", "use_attn_in", "use_attn_result", "use_hook_mlp_in")
 """Settings of a bridge with which its blocks compute more than Hugging Face's blocks."""
 _ALIKE = {torch.float32: 1e-5, torch.float64: 1e-5}
-"""The largest relative difference of a final residual, from rounding. In half precision it is 0.02."""
+"""The largest relative difference of a final residual, from rounding. In half precision, the largest difference is 0.02."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ class Wrappers:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Replaces parts of blocks without a hook by Hugging Face's own modules, inside the context, if these give the same
-        results."""
+        """Replaces the wrappers of parts without hooks by Hugging Face's own modules, inside the context, if the modules give the
+        same results."""
         if self._alike is None:
             self._alike = self._tried()
         removed = [part for part in self._parts if self._may_leave(part)] if self._alike and not self._forks() else []
@@ -96,7 +96,7 @@ class Wrappers:
                 expected = _finals(self._backend)
                 self._alike = True
                 found = _finals(self._backend)
-        except Exception as error:  # whatever another library raises, the wrappers stay
+        except Exception as error:  # after any error, the wrappers stay
             _log.debug("%s keeps TransformerLens' wrappers: %r", self._backend.name, error)
             return False
         finally:
@@ -119,7 +119,7 @@ def _is_point(module: nn.Module) -> bool:
 
 @contextmanager
 def _unhooked(blocks: Any) -> Iterator[None]:
-    """Removes the hooks from blocks inside the context: the hooks of a plan would get tokens whose roles they do not know."""
+    """Removes the hooks from blocks inside the context, because a plan's hooks do not know the roles of the test tokens."""
     points = [point for block in blocks for point in block.children() if _is_point(point)]
     kept = [point._forward_hooks for point in points]
     for point in points:
@@ -132,8 +132,8 @@ def _unhooked(blocks: Any) -> Iterator[None]:
 
 
 def _finals(backend: "BridgeBackend") -> list[Tensor]:
-    """The final residuals of a few tokens: from one pass, and from one that sees the first of them only through their keys and
-    values."""
+    """Returns the final residuals of a few tokens, from one pass over all tokens, and from a pass that sees the first tokens only
+    through their keys and values."""
     rows = [Row(tuple(range(first, first + length))) for first, length in ((1, 6), (4, 5))]
     place = (backend.device, number_of(backend.parameters()))
     whole, after = (token_batch(some, 0, *place) for some in (rows, [row.after(3) for row in rows[:1]]))
@@ -141,7 +141,7 @@ def _finals(backend: "BridgeBackend") -> list[Tensor]:
     first = token_batch([Row(rows[0].prompt[:3], ends=False)], 0, *place)
     with attending(backend, None, 3) as kept:
         found.append(backend.final(first))
-    if kept:  # else blocks contain states, not keys
+    if kept:  # otherwise blocks contain states instead of keys
         with attending(backend, kept, 0):
             found.append(backend.final(after))
     return found

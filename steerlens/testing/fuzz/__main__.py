@@ -1,4 +1,4 @@
-"""Runs cases of all targets and says what they found: ``python -m steerlens.testing.fuzz --cases 10000``."""
+"""Runs cases of all targets and reports their results: ``python -m steerlens.testing.fuzz --cases 10000``."""
 
 import argparse
 import base64
@@ -18,7 +18,7 @@ from steerlens.testing.fuzz.targets import TARGETS, shares
 
 
 def main() -> int:
-    """Runs the cases. Returns 1 if one of them found a fault."""
+    """Runs the cases. Returns 1 if a case found a fault."""
     parser = argparse.ArgumentParser(prog="python -m steerlens.testing.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", help=f"The targets. Default: all of {', '.join(TARGETS)}.")
     parser.add_argument("--cases", type=int, default=10_000, help="How many cases. Default: %(default)s.")
@@ -71,7 +71,7 @@ def _say(text: str) -> None:
 
 
 def write_case(folder: Path, name: str, seed: int, number: int, verdict: Verdict, tree: Tree) -> Path:
-    """Writes a case into one JSON file, from which it can be run again.
+    """Writes a case into one JSON file, from which the case can be run again.
 
     Args:
         folder: the folder for the file.
@@ -82,7 +82,7 @@ def write_case(folder: Path, name: str, seed: int, number: int, verdict: Verdict
         tree: the files of the case.
 
     Returns:
-        The file.
+        The path of the file.
     """
     files = {path: {"base64": base64.b64encode(own).decode()} if isinstance(own, bytes) else own for path, own in tree.items()}
     content = {"target": name, "seed": seed, "number": number, "found": verdict.said, "files": files}

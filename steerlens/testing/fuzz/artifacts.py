@@ -1,4 +1,4 @@
-"""Targets: the files that steerlens itself saves."""
+"""Defines the targets for files that steerlens itself saves."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ def _vector(name: str = "EN", locale: str = "es-ES") -> Any:
 
 
 def vectors() -> Any:
-    """Returns a set of steering vectors in two locales, and edits of another operation."""
+    """Returns a set of steering vectors in two locales, and of edits with another operation."""
     from steerlens.steering import VectorSet
 
     own = [_vector(name, locale) for name in ("EN", "LOC") for locale in LOCALES]
@@ -103,7 +103,7 @@ def _same(found: Any, load: Callable[[Path], Any], seen: Callable[[Any], Any]) -
 
 
 def _frame(columns: tuple[str, ...], **known: Any) -> Any:
-    """A table of two rows with some columns. They contain numbers, except known columns with texts."""
+    """Returns a table of two rows with some columns. The columns contain numbers, except known columns with texts."""
     import pandas as pd
 
     texts = {"method": "EN", "locale": "es-ES", "score": "transfer", "kind": "factual", "vector": "EN", "tokens": "all"}
@@ -269,4 +269,4 @@ ARTIFACTS = (
     Target("caches", _caches_write, _caches_load, 20),
     Target("aligned", _card_write, _card_load, 40),
 )
-"""The files that steerlens itself saves."""
+"""The targets for files that steerlens itself saves."""

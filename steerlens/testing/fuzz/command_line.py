@@ -1,4 +1,4 @@
-"""Target: the arguments of the command line."""
+"""Defines the target for the arguments of the command line."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ _ODD = (
     *_WORDS.split(),
     *("", " ", "'", '"', "x\x00y", "\udcff", "\u202e", "9" * 30, "9" * 5_000, "x" * 10_000),
 )
-"""Values that are inserted among arguments, or replace one."""
+"""Values that are inserted among arguments, or that replace an argument."""
 
 
 def _write(folder: Path) -> None:
@@ -52,7 +52,7 @@ def _write(folder: Path) -> None:
 
 
 def _damage(valid: Tree, random: Random) -> Tree:
-    """Changes only arguments. The other inputs of the command have their own targets."""
+    """Changes only the arguments of the command. All other inputs of the command have their own targets."""
     given = shlex.split(random.choice(_COMMANDS))
     for _ in range(random.choice((1, 1, 2, 3))):
         at, how = random.randrange(len(given) + 1), random.randrange(6)
@@ -102,4 +102,4 @@ def _load(folder: Path) -> None:
 
 
 COMMAND_LINE = (Target("command-line", _write, _load, 30, damage=_damage),)
-"""The arguments of the command line."""
+"""The target for the arguments of the command line."""

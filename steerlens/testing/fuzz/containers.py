@@ -1,4 +1,4 @@
-"""Damage in the format of binary files: tensors, tables, archives of arrays, and GGUF."""
+"""Damages the content of binary files within their format: tensors, tables, archives of arrays, and GGUF."""
 
 import io
 import json
@@ -9,20 +9,20 @@ from typing import Any
 from steerlens.testing.fuzz.values import damaged_json
 
 PAYLOAD = b"cos\nmkdir\n(S'executed'\ntR."
-"""A serialized Python object that makes a folder ``executed`` when it is restored."""
+"""A serialized Python object. Restoring the object makes a folder ``executed``."""
 
 
 _ODD: tuple[Any, ...] = (
     *(None, float("nan"), float("inf"), -1, 2**63 - 1, True, "", "x", "x" * 100_000, "\x00", b"\xff"),
     *([], [[1]], {"a": 1}, ["a", None]),
 )
-"""Values that do not belong in a column."""
+"""Values that do not belong in a column of a table."""
 _KINDS = ("|O", "<f4", "<f8", ">f4", "<c8", "|S5", "<U3", "|b1", "<M8[s]", "|V3", "<f2", "<i8", "x", "<f4,<f4")
 _SHAPES = (
     *("()", "(0,)", "(-1,)", "(2**40,)", f"({2**40},)", f"({2**31}, {2**31})", f"({2**29},)"),
     *("(1,)", "(4, 4)", "1", "'a'"),
 )
-"""NumPy's names for number types and shapes, including wrong ones."""
+"""NumPy's names for number types and shapes, including wrong names."""
 _KEYS = (
     *(b"general.architecture", b"tokenizer.ggml.tokens", b"tokenizer.ggml.bos_token_id", b"block_count"),
     *(b"token_type", b"direction.", b"weight"),
@@ -32,7 +32,7 @@ _NUMBERS = (0, 1, 6, 7, 8, 9, 10, 13, 255, 2**20, 2**31, 2**32 - 1, 2**40, 2**61
 
 
 def safetensors(content: bytes, random: Random) -> bytes:
-    """Changes the header of a tensor file, steerlens' data in it, its length, or the numbers."""
+    """Changes the header of a tensor file, steerlens' data in the header, the length of the header, or the numbers."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     data, how = content[8 + length :], random.randrange(5)
@@ -54,7 +54,7 @@ def safetensors(content: bytes, random: Random) -> bytes:
 
 
 def _steerlens(header: Any) -> Any:
-    """The data of steerlens in the header; ``None`` if there is none, or it cannot be read."""
+    """Returns the data of steerlens in the header; ``None`` if there is none, or if the data cannot be read."""
     try:
         return json.loads(header["__metadata__"]["steerlens"])
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -92,7 +92,7 @@ def parquet(content: bytes, random: Random) -> bytes:
 
 
 def _column(pa: Any, n: int, random: Random) -> Any:
-    """A column of values that do not belong in it."""
+    """Returns a column of values that do not belong in this column."""
     value: Any = random.choice(_ODD)
     mixed = [value if random.random() < 0.7 else None for _ in range(n)]
     if random.random() < 0.15:
@@ -101,7 +101,8 @@ def _column(pa: Any, n: int, random: Random) -> Any:
 
 
 def object_array(descr: str = "|O", shape: str = "(1,)", data: bytes = PAYLOAD) -> bytes:
-    """Returns the bytes of a NumPy array file. By default it is an array of objects, which runs code when it is restored.
+    """Returns the bytes of a NumPy array file. By default, the file contains an array of objects, which runs code when it is
+    restored.
 
     Args:
         descr: NumPy's name for the number type.
@@ -132,7 +133,7 @@ def npz(content: bytes, random: Random) -> bytes:
 
 
 def gguf(content: bytes, random: Random) -> bytes:
-    """Puts a number at a place for a length, a type or an offset: at the start, or after the name of a key."""
+    """Writes a number at a place for a length, a type or an offset. The place is at the start, or after the name of a key."""
     found = [content.find(key) + len(key) for key in _KEYS if key in content]
     at = random.choice([*found, 4, 8, 16]) + random.choice((0, 0, 4, 8, 12, 16))
     width = random.choice((4, 8))

@@ -1,4 +1,4 @@
-"""Targets: public data sets, of items and of parallel texts."""
+"""Defines the targets for public data sets of items and of parallel texts."""
 
 import gzip
 import json
@@ -179,4 +179,4 @@ DATA_SETS = (
     Target("aya", _aya_write, partial(_parallel_load, "aya", ["es-ES"]), 20),
     Target("manuals", _manuals_write, _manuals_load, 40),
 )
-"""Public data sets, of items and of parallel texts."""
+"""The targets for public data sets of items and of parallel texts."""

@@ -1,4 +1,5 @@
-"""Targets: files and objects of other software, such as vectors, autoencoders and results of harnesses."""
+"""Defines the targets for files and objects of other software, such as vectors, autoencoders and results of evaluation
+harnesses."""
 
 import base64
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ def _vllm_load(folder: Path) -> None:
 
 
 def _objects_write(folder: Path) -> None:
-    """Directions by layer as JSON, from which the objects of repeng and steering-vectors are made."""
+    """Writes directions by layer as JSON. The objects of repeng and steering-vectors are made from them."""
     write_json(
         folder / "directions.json", {"directions": {"1": [0.5] * WIDTH, "2": [1.0] * WIDTH}, "layer_type": "decoder_block"}
     )
@@ -142,7 +143,7 @@ def _lm_eval_load(folder: Path) -> None:
 
 
 def _placed(read: Any) -> None:
-    """Reads answers and puts them on the plane. Scores that were registered are removed again."""
+    """Reads answers and puts them on the plane. New scores are removed from the registry afterwards."""
     from steerlens.evaluation import placed
     from steerlens.scores import SCORES
 
@@ -171,7 +172,8 @@ def _logs_load(folder: Path) -> None:
     from steerlens.harness.inspect_logs import GENERATION
 
     def made(name: str, value: Any) -> Any:
-        """Turns JSON into the parts of Inspect's classes: objects, except at places where they contain dictionaries."""
+        """Turns JSON into parts of Inspect's classes. JSON objects become Python objects, except at places where Inspect has
+        dictionaries."""
         if isinstance(value, Mapping):
             own = {key: made(key, one) for key, one in value.items()}
             more = dict.fromkeys(GENERATION) if name == "config" else {}
@@ -206,4 +208,4 @@ FOREIGN = (
     Target("inspect", _logs_write, _logs_load, 30),
     Target("requests", _requests_write, _requests_load, 20),
 )
-"""Files and objects of other software."""
+"""The targets for files and objects of other software."""

@@ -1,4 +1,4 @@
-"""Damage within a file's format, by the ending of the file's name."""
+"""Damages files within their format, which the ending of the file's name decides."""
 
 import json
 from collections.abc import Callable
@@ -11,12 +11,12 @@ _CELLS = (
     *("", " ", '"', '""', "a,b", "a|b", "\n", "|", "NaN", "inf", "9" * 5_000, "-1", "0", "1", "2"),
     *("\x00", "x" * 200_000, "None", "é", "[", "{}"),
 )
-"""Values that are put into cells."""
+"""Values that are written into cells of a table."""
 _ELSEWHERE = (
     *("../../secret.csv", "/etc/passwd", "http://127.0.0.1:9/x.csv", "**", "data.zip", "zip://x::data.zip"),
     *("[]", "{}", "9" * 5_000),
 )
-"""Names that replace, in a card, the names of files in its folder."""
+"""Names that replace the names of files in a data set's card."""
 
 
 def _json(content: bytes, random: Random) -> bytes:
@@ -42,7 +42,7 @@ def _cells_between(mark: bytes) -> Callable[[bytes, Random], bytes]:
 
 
 def _xml(content: bytes, random: Random) -> bytes:
-    """Puts a declaration of entities, an encoding, or many nested elements into a page."""
+    """Writes a declaration of entities, an encoding, or many nested elements into a page."""
     grown = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10) for n in range(1, 10))
     front = (
         b'<!DOCTYPE page [<!ENTITY e0 "x">' + grown + b"]>",
@@ -59,7 +59,7 @@ def _xml(content: bytes, random: Random) -> bytes:
 
 
 def _card(_: bytes, random: Random) -> bytes:
-    """A card whose front matter names files elsewhere, builds Python objects, or grows without end."""
+    """Returns a card whose front matter names files elsewhere, builds Python objects, or grows without end."""
     place = random.choice(_ELSEWHERE)
     many = "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 12))
     fronts = (
@@ -77,5 +77,5 @@ FORMATS: dict[str, Callable[[bytes, Random], bytes]] = {
     **{"json": _json, "jsonl": _json_lines, "csv": _cells_between(b","), "tsv": _cells_between(b"\t"), "page": _xml, "md": _card},
     **{"safetensors": safetensors, "parquet": parquet, "npz": npz, "gguf": gguf},
 }
-"""For each ending of a file's name, the function that changes the file's bytes. It may raise any error if it cannot read
-them."""
+"""The function that changes the bytes of a file, by the ending of the file's name. The function may raise any error if it cannot
+read the bytes."""

@@ -1,4 +1,4 @@
-"""Targets: the user's own items, locales and parallel texts."""
+"""Defines the targets for the user's own items, locales and parallel texts."""
 
 import csv
 import io
@@ -75,7 +75,7 @@ def _items_load(name: str, folder: Path) -> None:
 
 
 def sound(items: Any) -> None:
-    """Refuses items that no loader may return.
+    """Raises an error for items that no loader may return.
 
     Args:
         items: the result of a loader.
@@ -96,7 +96,7 @@ def sound(items: Any) -> None:
 
 
 def texts_sound(corpus: Any) -> None:
-    """Refuses parallel texts that no loader may return.
+    """Raises an error for parallel texts that no loader may return.
 
     Args:
         corpus: the result of a loader.
@@ -176,4 +176,4 @@ ITEMS = (
     Target("further-locale", _further_write, _locale_load, 8),
     Target("parallel", corpus_write, _corpus_load, 60),
 )
-"""The user's own items, locales and parallel texts."""
+"""The targets for the user's own items, locales and parallel texts."""

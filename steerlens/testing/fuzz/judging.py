@@ -1,4 +1,4 @@
-"""One case: files are written and loaded, and the load is judged by its actions."""
+"""Runs one case: writes its files, loads them, and judges the load by its actions."""
 
 import logging
 import os
@@ -27,14 +27,14 @@ _FORBIDDEN = {
     *("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"),
     *("socket.connect", "socket.getaddrinfo"),
 }
-"""Events of Python's audit hooks for actions that no load may take."""
+"""The events of Python's audit hooks for actions that no load may do."""
 _LONGEST = 25_000
 """The largest number of characters in an error's message."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a case."""
+    """The result of one case."""
 
     outcome: Literal["loaded", "refused", "fault"]
     said: str = ""
@@ -42,11 +42,12 @@ class Verdict:
 
 
 class _HungError(BaseException):
-    """Raised in a load that takes too long; no loader catches it."""
+    """The error that is raised in a load that takes too long. No loader catches this error."""
 
 
 class _Watched:
-    """Forbidden actions of a load. Audit hooks cannot be removed: one hook stays, and is told when to record."""
+    """Records the forbidden actions of a load. Audit hooks cannot be removed, so a single hook stays, and it records only during
+    a load."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
@@ -55,7 +56,7 @@ class _Watched:
 
     @contextmanager
     def watching(self, folder: Path) -> Iterator[list[str]]:
-        """Records actions inside the block. Writing is allowed only inside a folder."""
+        """Records forbidden actions inside the ``with`` block. Writing is allowed only inside ``folder``."""
         if not self.installed:
             sys.addaudithook(self._hook)
             self.installed = True
@@ -70,7 +71,7 @@ class _Watched:
         if folder is None:
             return
         if event in _FORBIDDEN:
-            self.folder = None  # what follows is about the note itself
+            self.folder = None  # the next events come from the record itself
             self.seen.append(f"{event} {args!r:.200}")
             self.folder = folder
         elif event == "exec" and str(getattr(args[0], "co_filename", "")).startswith(folder):
@@ -98,7 +99,7 @@ def judged(target: Target, tree: Tree, around: Path) -> Verdict:
     Args:
         target: the loader.
         tree: the files.
-        around: an existing folder in which the case's folder is made.
+        around: an existing folder. The case's folder is made inside this folder.
     """
     folder = Path(tempfile.mkdtemp(dir=around))
     given = folder / "input"
@@ -132,12 +133,12 @@ def _loaded(target: Target, given: Path) -> Verdict:
         return Verdict("fault", f"took more than {SECONDS} seconds, at {_place(error)}")
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a panic of Rust's is no Exception
+    except BaseException as error:  # a panic of Rust code is not an Exception
         return Verdict("fault", f"{type(error).__name__}: {error!s:.300}, at {_place(error)}")
 
 
 def _place(error: BaseException) -> str:
-    """The last lines of our code, and of any code, from which an error came."""
+    """Returns the last line of steerlens, and the last line of any code, from which an error came."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if f"steerlens{os.sep}" in frame.filename and f"{os.sep}fuzz{os.sep}" not in frame.filename]
     chosen = [*own[-1:], *frames[-1:]]
@@ -160,7 +161,7 @@ def _time_limit() -> Iterator[None]:
 
 @contextmanager
 def _surroundings(folder: Path) -> Iterator[None]:
-    """Works in the folder, with caches and temporary files in it, and without log messages."""
+    """Works in a folder, with caches and temporary files in this folder, and without log messages."""
     cache, here, temporary = os.environ.get("STEERLENS_CACHE"), Path.cwd(), tempfile.tempdir
     written = sys.dont_write_bytecode
     (folder / "tmp").mkdir()
@@ -183,7 +184,7 @@ def _surroundings(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _own_cache(folder: Path) -> Iterator[None]:
-    """Gives the datasets library another cache, as it reads the path of its cache only once."""
+    """Gives the datasets library another cache, because the library reads the path of its cache only once."""
     import datasets
 
     before, datasets.config.HF_DATASETS_CACHE = datasets.config.HF_DATASETS_CACHE, folder / "cache"
@@ -194,7 +195,7 @@ def _own_cache(folder: Path) -> Iterator[None]:
 
 
 def _left(folder: Path, *, refused: bool) -> list[str]:
-    """The files that exist after a load and should not. After a refused load, these are all files except locks."""
+    """Returns the files that should not exist after a load. After a refused load, all files except locks should not exist."""
     found = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() and path.suffix != ".lock"]
     others = [path for path in found if path.parts[0] != "input"]
     return [str(path) for path in others if refused or path.parts[0] == "tmp" or path.suffix in (".part", ".incomplete")]
@@ -208,7 +209,8 @@ def _listing(folder: Path) -> dict[str, Any]:
 
 
 def _peak(*, reset: bool = False) -> int:
-    """The peak memory of the process in bytes: since the last reset if Linux reports it, otherwise since the process began."""
+    """Returns the peak memory of the process in bytes: since the last reset if Linux reports this number, otherwise since the
+    process began."""
     status, peak = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     try:
         if reset:
@@ -224,7 +226,7 @@ def write_tree(tree: Tree, folder: Path) -> None:
 
     Args:
         tree: the files.
-        folder: the folder, which is made.
+        folder: the new folder for the files.
     """
     folder.mkdir(parents=True)
     for name, content in tree.items():

@@ -1,4 +1,4 @@
-"""Targets: models, their adapters, and GGUF files."""
+"""Defines the targets for models, their adapters, and GGUF files."""
 
 import json
 from atexit import register
@@ -12,13 +12,13 @@ from steerlens.testing.fuzz.target import Target, right, write_json
 LAYERS, WIDTH = 4, 32
 """The number of layers and the width of the tiny model."""
 _TEMPORARY = gettempdir()
-"""The folder in which the tiny model is stored. It is not the folder of a case, which has its own temporary files and is
-removed."""
+"""The folder in which the tiny model is stored. The folder of a case is not used, because that folder is removed after the
+case."""
 
 
 @cache
 def _model_folder() -> Path:
-    """The folder of a tiny Llama."""
+    """Returns the folder of a tiny Llama."""
     from steerlens.testing.families import FAMILIES
     from steerlens.testing.folders import write_model
 
@@ -117,7 +117,7 @@ def _header_load(folder: Path) -> None:
 
     try:
         read_vocabulary(folder / "tiny.gguf").sample()
-    except (OSError, ValueError) as error:  # what it says that it raises; ``convert`` makes the error for the user
+    except (OSError, ValueError) as error:  # the errors that it documents; ``convert`` turns them into the error for the user
         raise ModelError(str(error)[:500]) from error
 
 
@@ -127,4 +127,4 @@ MODELS = (
     Target("gguf", _gguf_write, _gguf_load, 10, needs="gguf"),
     Target("gguf-header", _gguf_write, _header_load, 60, needs="gguf"),
 )
-"""Models, their adapters, and GGUF files."""
+"""The targets for models, their adapters, and GGUF files."""

@@ -1,4 +1,4 @@
-"""Damage to files: to their bytes, to their content within the file's format, and to the file itself, which is replaced."""
+"""Damages files: changes their bytes, changes their content within the file's format, or replaces the files."""
 
 import codecs
 import gzip
@@ -12,8 +12,8 @@ from steerlens.testing.fuzz.containers import PAYLOAD, object_array
 from steerlens.testing.fuzz.formats import FORMATS
 
 Tree = dict[str, bytes | str | None]
-"""The files of a case, by their path inside its folder: the bytes of a file, the target of a symbolic link, or ``None`` for a
-folder."""
+"""The files of a case, by their path inside the case's folder. A value is the bytes of a file, the target of a symbolic link, or
+``None`` for a folder."""
 
 _ROUNDS = (1, 1, 1, 1, 2, 2, 3)
 _NUMBERS = (0, 1, -1, 127, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
@@ -23,7 +23,7 @@ _PIECES = (
     *(b"\r\n", b"\r", b"\n", b"\x1a", b"\x1b[31m", b"\xe2\x80\xa8", b"\x85", b"\t", b'"', b"'", b",", b"|", b"../../"),
     *(b"[" * 20_000, b'{"a":' * 20_000, b"NaN", b"Infinity", b"9" * 5_000, b"A" * 100_000),
 )
-"""Pieces that are put into files."""
+"""Pieces of bytes that are inserted into files."""
 
 
 def mutated(valid: Tree, random: Random) -> Tree:
@@ -59,7 +59,7 @@ def damaged(name: str, content: bytes, random: Random) -> bytes:
     """
     known = FORMATS.get(name.rpartition(".")[2])
     if known is not None and random.random() < 0.75:
-        with suppress(Exception):  # where the file was damaged in an earlier round
+        with suppress(Exception):  # the file may have been damaged in an earlier round
             return known(content, random)
     if name.endswith(".gz") and random.random() < 0.7:
         with suppress(Exception):
@@ -79,7 +79,7 @@ def _flipped(content: bytes, random: Random) -> bytes:
 
 
 def _overwritten(content: bytes, random: Random) -> bytes:
-    """Writes a number into the file, in the form of a header."""
+    """Writes a number into the file, in the form that headers use."""
     width, number = random.choice((1, 2, 4, 8)), random.choice(_NUMBERS)
     at = _at(content, random)
     return content[:at] + (number % 256**width).to_bytes(width, "little") + content[at + width :]
@@ -115,7 +115,7 @@ def _moved(content: bytes, random: Random) -> bytes:
 
 
 def _lines(content: bytes, random: Random) -> bytes:
-    """Changes whole lines: one is left out or doubled, or all get another line end."""
+    """Changes lines: a line is removed or repeated, or all lines get another line end."""
     lines, how = content.split(b"\n"), random.randrange(5)
     at = random.randrange(len(lines))
     if how == 0:
@@ -133,7 +133,7 @@ def _encoded(content: bytes, random: Random) -> bytes:
 
 
 def _at(content: bytes | bytearray, random: Random) -> int:
-    """A place in the bytes. In every other draw it is among the first 256, which contain headers."""
+    """Returns a random place in the bytes. Every second draw is among the first 256 bytes, which contain headers."""
     return random.randrange(max(1, min(len(content), 256) if random.random() < 0.5 else len(content)))
 
 
@@ -169,7 +169,7 @@ def _renamed(tree: Tree, name: str, random: Random) -> None:
 
 
 def _beside(tree: Tree, name: str, random: Random) -> None:
-    """Puts a file next to another that a careless loader would read, or run."""
+    """Adds a file next to an existing file. A careless loader would read or run the added file."""
     folder = name.rpartition("/")[0]
     new = random.choice(("pytorch_model.bin", "adapter_model.bin", "sitecustomize.py", "modeling.py", "README.md", "params.npz"))
     tree[f"{folder}/{new}".lstrip("/")] = random.choice(_CONTENTS)()
@@ -181,7 +181,7 @@ _PLACES: tuple[Callable[[Tree, str, Random], None], ...] = (
 
 
 def _zipped() -> bytes:
-    """An archive with names that point outside the folder into which it would be unpacked."""
+    """Returns an archive with names that point outside the folder into which the archive would be unpacked."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("../../executed", "/tmp/executed", "..\\..\\executed", "w_enc.npy"):
@@ -209,4 +209,4 @@ _CONTENTS: tuple[Callable[[], bytes], ...] = (
     lambda: b"1",
     lambda: gzip.compress(b'{"a": 1}\n', mtime=0),
 )
-"""Functions that replace a file."""
+"""The functions that replace a file."""

@@ -1,4 +1,4 @@
-"""A process that judges cases, so that a case that hangs or ends the process does not affect the others."""
+"""Judges cases in a separate process. A case that hangs or ends the process does not affect other cases."""
 
 import multiprocessing
 import os
@@ -13,11 +13,11 @@ from steerlens.testing.fuzz.mutations import Tree
 from steerlens.testing.fuzz.targets import TARGETS
 
 _PATIENCE = 6 * SECONDS
-"""The number of seconds after which a process that reports nothing is ended. Code outside Python cannot be interrupted from
-inside."""
+"""The number of seconds after which a process that reports nothing is ended. Python cannot interrupt compiled code from inside
+the process."""
 _NET = 6 << 30
-"""The number of bytes that the process may use in addition to its memory at the start, so that a case that uses all memory ends
-no other process."""
+"""The number of bytes that the process may use in addition to its memory at the start. Because of this limit, a case that uses
+too much memory ends no other process."""
 _SETTINGS = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
@@ -53,7 +53,7 @@ class Judge:
             context = multiprocessing.get_context("spawn")
             self._ours, theirs = context.Pipe()
             os.environ.update(_SETTINGS)
-            self._folder = TemporaryDirectory(prefix="steerlens-fuzz-")  # ours, since the process is killed
+            self._folder = TemporaryDirectory(prefix="steerlens-fuzz-")  # made here, because the process may be killed
             self._process = context.Process(target=_work, args=(theirs, self._folder.name), daemon=True)
             self._process.start()
             theirs.close()
@@ -74,8 +74,7 @@ class Judge:
 
 
 def _work(pipe: Any, folder: str) -> None:
-    """Judges the cases that arrive through a pipe. Valid files are loaded twice, since the first load imports the modules that
-    it needs."""
+    """Judges the cases that arrive through a pipe. Valid files are loaded twice, because the first load also imports modules."""
     os.environ["HF_HOME"] = tempfile.tempdir = folder
     import torch
 
@@ -93,7 +92,7 @@ def _work(pipe: Any, folder: str) -> None:
 
 
 def _limit() -> None:
-    """Limits the memory of the process to somewhat more than it uses now, if Linux reports how much that is."""
+    """Limits the memory of the process to the memory that it uses now plus ``_NET`` bytes, if Linux reports the memory."""
     import resource
 
     if sys.platform == "linux":

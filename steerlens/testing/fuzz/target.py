@@ -1,4 +1,4 @@
-"""A target: a loader with valid files for it."""
+"""Defines a target: a loader with valid files that it can load."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,28 +14,29 @@ from steerlens.testing.fuzz.mutations import Tree, mutated
 
 
 class WrongResultError(AssertionError):
-    """Raised if a load succeeded and its result cannot be right."""
+    """The error that is raised if a load succeeded but its result is wrong."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A loader with valid files for it."""
+    """A loader with valid files that it can load."""
 
     name: str
     write: Callable[[Path], None]
-    """Writes valid files into an empty folder."""
+    """The function that writes valid files into an empty folder."""
     load: Callable[[Path], object]
-    """Loads the files in the folder, uses the result, and raises ``WrongResultError`` if it cannot be right."""
+    """The function that loads the files in a folder and uses the result. The function raises ``WrongResultError`` if the result
+    is wrong."""
     share: int = 10
-    """The target's share of the cases, relative to the other targets. It is small if a load takes long."""
+    """The target's share of the cases, relative to the other targets. The share is small if a load takes long."""
     damage: Callable[[Tree, Random], Tree] = mutated
-    """Damages valid files."""
+    """The function that damages valid files."""
     needs: str = ""
-    """A package without which nothing can be loaded."""
+    """The package that the loader needs; empty if it needs none."""
 
     @property
     def available(self) -> bool:
-        """Whether the package that it needs is installed."""
+        """Whether the package that the loader needs is installed."""
         return not self.needs or find_spec(self.needs) is not None
 
     @cached_property
@@ -47,7 +48,7 @@ class Target:
             return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
     def case(self, seed: int, number: int) -> Tree:
-        """Returns the files of a case. They depend only on the seed and the number.
+        """Returns the files of a case. The files depend only on the seed and the number.
 
         Args:
             seed: the seed of the run.
@@ -57,11 +58,11 @@ class Target:
 
 
 def right(condition: bool, what: str) -> None:
-    """Refuses a result if a condition is false.
+    """Raises an error for a result if a condition is false.
 
     Args:
         condition: the condition that the result must fulfil.
-        what: a description of the fault if it does not.
+        what: a description of the fault if the condition is false.
 
     Raises:
         WrongResultError: the condition is false.
@@ -71,7 +72,7 @@ def right(condition: bool, what: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON into a file, and makes its folder."""
+    """Writes JSON into a file, and makes the folder of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
@@ -83,7 +84,7 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as Parquet."""
+    """Writes rows as a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -92,7 +93,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_any(path: Path) -> Any:
-    """Returns the JSON content of a file of a case. This reading is not itself tested.
+    """Returns the JSON content of a file of a case. This function itself is not a target.
 
     Raises:
         SteerlensError: the file does not contain JSON.

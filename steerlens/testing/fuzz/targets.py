@@ -1,4 +1,4 @@
-"""All targets."""
+"""Lists all targets."""
 
 from steerlens.testing.fuzz.artifacts import ARTIFACTS
 from steerlens.testing.fuzz.command_line import COMMAND_LINE
@@ -15,7 +15,7 @@ TARGETS: dict[str, Target] = {
 
 
 def shares(cases: int, chosen: dict[str, Target]) -> dict[str, int]:
-    """Returns how many of the cases each target gets, at least one.
+    """Returns the number of cases of each target, which is at least one.
 
     Args:
         cases: the number of all cases.

@@ -1,4 +1,4 @@
-"""Damage to JSON values."""
+"""Damages JSON values."""
 
 import json
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ _VALUES = (
     *('"\\udfff x"', '"\\u202ex"', '"é"', '"' + "x" * 70_000 + '"', "[]", "{}", "[[]]", "[null]", "[0, 0]", '{"a": 1}', '["a"]'),
     *('"../../x"', '"/etc/passwd"', '"file:///etc/passwd"', '"http://127.0.0.1:9/x"', '"{in}{in}"', '"("', '"(a+)+$"'),
 )
-"""JSON values that replace others."""
+"""JSON values that replace values of a file."""
 _BROKEN = (*("[" * 20_000 + "]" * 20_000, '{"a":' * 20_000 + "1" + "}" * 20_000, "'x'", "", ",", "0x10", "01", "+1", "tru"),)
 """Texts that are not JSON values, or that are deeply nested."""
 _MARK = "\ue000"
-"""The mark that replaces, in a value, a text that is not JSON."""
+"""The mark in a value that is later replaced by a text that is not JSON."""
 
 
 def damaged_json(value: Any, random: Random) -> str:
-    """Returns the text of a JSON value in which one thing is changed.
+    """Returns the text of a JSON value with one change.
 
     Args:
-        value: the content of a valid file; it is changed.
+        value: the content of a valid file. The value is changed in place.
         random: the source of random numbers for the damage.
     """
     places = list(_places(value))
