@@ -100,6 +100,21 @@ def test_the_keyboard_works_on_the_controls(page: "Page") -> None:
     assert page.locator(".jp-CodeCell").count() == cells, "JupyterLab took a key for itself"
 
 
+def test_a_click_on_a_cell_chooses_its_layer_and_its_locale(page: "Page") -> None:
+    heat = page.locator(".steerlens-explorer .js-plotly-plot").first
+    locales, layers = (heat.evaluate(f"node => node.data[0].{axis}") for axis in "xy")
+    area = heat.locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+    for locale, layer in (("ko-KR", layers[0]), ("es-ES", layers[-1])):
+        across, up = (locales.index(locale) + 0.5) / len(locales), (layers.index(layer) + 0.5) / len(layers)
+        x, y = area["x"] + across * area["width"], area["y"] + (1 - up) * area["height"]
+        page.mouse.move(x - 2, y - 2)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(500)  # Plotly knows the cell from the pointer above it
+        page.mouse.click(x, y)
+        _until(page, f"{locale} at layer {layer}")
+
+
 def test_figures_are_dark_in_the_dark_theme(page: "Page") -> None:
     filtered = "() => getComputedStyle(document.querySelector('.steerlens-explorer .js-plotly-plot')).filter"
     assert page.evaluate(filtered) == "none"
