@@ -132,9 +132,10 @@ class Learner:
             ours = self.log_probabilities(texts)
         if not torch.allclose(ours, plain, rtol=tolerance, atol=tolerance):
             raise ModelError(
-                f"{type(self.model.get_base_model()).__name__} gives other logits at some tokens than in a full pass (log "
-                f"probabilities {ours.tolist()} and {plain.tolist()}), so steerlens cannot train this model. Expected a "
-                "decoder-only model that applies its output weights to each token separately."
+                f"{type(self.model.get_base_model()).__name__} gives different logits when only some tokens are unembedded "
+                f"(log probabilities {ours.tolist()}) than when all tokens are unembedded ({plain.tolist()}), so steerlens "
+                "cannot train this model. Expected a decoder-only model that applies its output weights to each token "
+                "separately."
             )
 
         self._check_base(texts, base, tolerance)

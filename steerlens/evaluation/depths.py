@@ -144,8 +144,8 @@ def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, s
     vectors, known = (tuple(dict.fromkeys(frame[column])) for column in ("vector", "score"))
     if not scores:
         raise SettingsError(
-            f"no scores given for the vectors {', '.join(vectors)}: expected a score for at least one of them, for example "
-            f"scores={{{vectors[0]!r}: 'transfer'}}."
+            f"no scores given for the vectors {', '.join(vectors)}: expected the name of a score for at least one vector, for "
+            f"example scores={{{vectors[0]!r}: 'transfer'}}."
         )
     for vector, score in scores.items():
         for what, given, names in (("vector", vector, vectors), ("score of a sweep", score, known)):

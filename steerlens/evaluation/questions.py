@@ -28,8 +28,8 @@ class Question:
     """The index of the choice to which each name belongs, in ascending order."""
 
     def best_names(self, sums: Sequence[float]) -> list[int]:
-        """Returns the index of each choice's best name, ``[choice]``. If the score of a name is NaN, the index of this name
-        is returned.
+        """Returns, for each choice, the index of the name with the highest score. If the score of a name is NaN, the index of
+        this name is returned.
 
         Args:
             sums: for each name, the sum of the log probabilities of its tokens.

@@ -130,7 +130,7 @@ class _Memory:
         self.pairs, self.scale = pairs, scale
 
     def at(self, layers: Tensor) -> "_Memory":
-        """Returns the memory of some of the layers."""
+        """Returns the stored steps and slope changes of some of the layers."""
         scale = self.scale[layers] if isinstance(self.scale, Tensor) else self.scale
         return _Memory([(s[layers], y[layers], r[layers]) for s, y, r in self.pairs], scale)
 

@@ -124,8 +124,8 @@ def _decoded(bench: Bench, ids: list[int]) -> str:
 
 
 def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
-    """Returns whether Hugging Face supports a setting for this architecture, and writes the plain greedy text of every prompt
-    with this setting.
+    """Returns whether Hugging Face supports a setting for this architecture: with this setting, Hugging Face must generate the
+    same greedy text for every prompt as without the setting.
 
     If a prompt is processed in pieces, Jamba writes the plain text for one prompt by chance, although its scores differ.
     """
