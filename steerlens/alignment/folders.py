@@ -73,7 +73,8 @@ def begun(folder: Path, card: Card) -> Card:
 
 
 def whole(folder: Path) -> dict[int, Path]:
-    """Returns the complete checkpoints by their step. Incomplete ones are removed, if this is allowed.
+    """Returns the folder of each complete checkpoint, by the step of the checkpoint. Incomplete checkpoints are removed if the
+    system allows the removal.
 
     Args:
         folder: the folder of the run.

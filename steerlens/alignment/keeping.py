@@ -66,7 +66,7 @@ class Keep:
         return tuple(encoded(model.tokenizer, item.prompt().text, item.locale) for item in found)
 
     def loss(self, learner: Learner, batch: Sequence[Encoded]) -> Float[Tensor, ""]:
-        """Returns the weighted loss of some prompts.
+        """Returns the mean loss of some prompts, multiplied by ``weight``.
 
         Args:
             learner: the model that is trained.

@@ -211,8 +211,8 @@ def _check_device(own: torch.device, others: torch.device) -> None:
     """
     if own.type == "cuda" and own != others:
         raise SettingsError(
-            f"a model on {own} given, but training runs on {others}. Set CUDA_VISIBLE_DEVICES={own.index}, and load the model "
-            "on cuda:0."
+            f"the model is on {own}, but Transformers would train it on {others}. Set CUDA_VISIBLE_DEVICES={own.index} before "
+            "Python starts (this GPU is then cuda:0), and load the model on cuda:0."
         )
 
 

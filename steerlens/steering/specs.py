@@ -90,7 +90,7 @@ class PlanSpec:
         return sum((vectors[step.vector].at(step.layer, step.strength, step.tokens) for step in self.steps), plan)
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Returns the steps as a list of plain JSON values."""
+        """Returns the steps of a plan (vector, layer, strength) as a list of plain JSON values."""
         return [asdict(step) for step in self.steps]
 
     def neighbours(

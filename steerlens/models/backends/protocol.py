@@ -66,8 +66,8 @@ class Backend(Protocol):
     The methods of a backend return tensors on the device of the given batch, and the roles are on this device too. A hook gets
     the residual stream on the device of its block, and ``CachedPass.residuals`` stay on the block's device. A backend has the
     attribute ``device`` (the device of the embedding) if its first parameter is not on the device that receives tokens. A backend
-    on several devices has ``block_devices``, one for each block. A backend has ``devices`` if the embedding or the unembedding is
-    on another device than all blocks. ``offloaded`` says whether weights are offloaded.
+    on several devices has ``block_devices``, one for each block. If the embedding or the unembedding is on a device that has no
+    block, the backend also has ``devices``, the list of all its devices. ``offloaded`` says whether weights are offloaded.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm; the unembedding
     turns final residuals into logits. Hooks on a residual stream are called as in TransformerLens, under the names from
