@@ -59,7 +59,7 @@ def _continuations(model: LensModel, args: Namespace) -> list[str]:
 
 
 def models(args: Namespace) -> str:  # noqa: ARG001 (every command takes the arguments)
-    """Returns a table of the embedded models."""
+    """Returns a table of the models that can be installed with steerlens as Python packages."""
     lines = [f"Cache: {cache_folder()}", ""]
     for model in EMBEDDED.values():
         state = "converted, in the cache" if is_converted(model) else "converted at the first use, which takes about a minute"

@@ -301,12 +301,12 @@ def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str
         )
     if device is not None and (wanted := choose_device(device)) != place:
         raise ModelError(
-            f"device {wanted} was given with a {what} on {place}, which steerlens does not move. Make the {what} on that "
-            "device, or remove this argument."
+            f"device {wanted} was given, but the {what} is on {place}, and steerlens does not move it. Put the {what} on "
+            f"{wanted} before, or leave out device=."
         )
     if dtype is not None and (kind := choose_dtype(dtype, place)) != weights.dtype:
         raise ModelError(
-            f"dtype {kind} was given with a {what} of {weights.dtype}, which steerlens does not convert. Make the {what} in "
-            "that dtype, or remove this argument."
+            f"dtype {kind} was given, but the {what} has {weights.dtype}, and steerlens does not convert it. Make the {what} "
+            f"with {kind}, or leave out dtype=."
         )
     return bridge
