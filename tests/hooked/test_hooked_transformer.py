@@ -198,7 +198,7 @@ def test_tokens_are_the_tokenizers_own(folders: dict[str, Path], models: dict[st
 def test_it_cannot_be_loaded_again_moved_or_cast(llama: sl.LensModel) -> None:
     with pytest.raises(ModelError, match=r"made from a model object, .* If the model is a HookedTransformer"):
         _ = llama.spec
-    with pytest.raises(ModelError, match=r"dtype torch\.bfloat16 was given with a HookedTransformer of torch\.float32"):
+    with pytest.raises(ModelError, match=r"dtype torch\.bfloat16 was given, but the HookedTransformer has torch\.float32"):
         sl.load(llama.tl, dtype="bfloat16")
     with pytest.raises(ModelError, match="adapter was given with a HookedTransformer"):
         sl.load(llama.tl, adapter="folder")

@@ -195,9 +195,9 @@ def test_a_family_without_a_text_model_is_refused_by_name(model_folders: dict[st
 def test_a_bridge_is_not_moved_cast_or_read_again(llama: sl.LensModel) -> None:
     assert sl.load(llama.tl, **HERE).tl is llama.tl
     assert sl.load(llama).tl is llama.tl
-    with pytest.raises(ModelError, match=r"dtype torch.bfloat16 was given with a bridge of torch.float32"):
+    with pytest.raises(ModelError, match=r"dtype torch.bfloat16 was given, but the bridge has torch.float32"):
         sl.load(llama.tl, dtype="bfloat16")
-    with pytest.raises(ModelError, match=f"device meta was given with a bridge on {DEVICE}"):
+    with pytest.raises(ModelError, match=f"device meta was given, but the bridge is on {DEVICE}"):
         sl.load(llama.tl, device="meta")
     with pytest.raises(ModelError, match="revision 'main' was given with a bridge"):
         sl.load(llama.tl, revision="main")
