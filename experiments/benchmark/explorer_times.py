@@ -26,18 +26,24 @@ ROOT = Path(__file__).parents[2]
 _WATCH = """words => {
     const seen = window.seen = {frame: 0};
     window.watching?.disconnect();
-    let before = null, last = null;
+    let before = null, shown = null, last = null;
     const said = () => [...document.querySelectorAll('.widget-html-content')].map(node => node.innerText);
+    const margin = texts => texts.find(text => text.includes(words));
     const since = () => (performance.now() - seen.start) / 1000;
-    const pressed = () => { seen.start = last = performance.now(); before = said().join(); };
+    const pressed = () => {
+        seen.start = last = performance.now();
+        before = said().join();
+        shown = margin(said());
+    };
     document.addEventListener('pointerdown', pressed, {capture: true, once: true});
     window.watching = new MutationObserver(() => {
         if (!seen.start) return;
-        const now = said(), line = now.find(text => text.includes(words));
+        const now = said(), line = margin(now);
         if (!line || now.join() === before) return;
+        seen.texts = since();
+        if (line === shown) return;  // another part of the page has changed
         seen.predicted ??= since();
         if (!line.includes('running')) seen.exact ??= since();
-        seen.texts = since();
     });
     window.watching.observe(document.body, {subtree: true, childList: true, characterData: true});
     const frame = now => {
