@@ -23,8 +23,8 @@ _EMBEDDING = -1
 
 @dataclass(frozen=True, eq=False)
 class ResidualStack:
-    """The residual stream after each block, at one position of each prompt. A stack is immutable, and a selection is a new
-    stack."""
+    """The residual stream after each block, at one position of each prompt. A stack is immutable. Methods that select layers or
+    prompts return a new stack."""
 
     residuals: Float[Tensor, "layer prompt d_model"]
     """The residuals ``hook_resid_post`` of each layer, ``[layer, prompt, d_model]``, as float32 on the CPU without a gradient."""

@@ -119,7 +119,7 @@ def _sweep(commands: Any) -> None:
     _items(sweep, locale="es-ES")
     sweep.add_argument("--vector", default="EN", help="The vector: EN or LOC. Default: %(default)s.")
     add_settings(sweep, StudySettings, (*_GRID, "train_concepts"))
-    more = "With --mode exact: how often the largest strength may be doubled while the best cell is at the largest strength."
+    more = "With --mode exact: how often the sweep may double the largest strength if the best cell is at the largest strength."
     sweep.add_argument("--extend", type=int, default=0, metavar="N", help=f"{more} Default: %(default)s.")
     sweep.set_defaults(train_concepts="all")
     _out(sweep, "results/sweep")
@@ -145,7 +145,9 @@ def _align(commands: Any) -> None:
     _model(align)
     _items(align, locales=_FEW)
     align.add_argument("--method", default="midalign", choices=ALIGNMENTS, help="The method. Default: %(default)s.")
-    align.add_argument("--corpus", metavar="FILE", help="Parallel texts (.jsonl). Default: the facts of the items' train part.")
+    align.add_argument(
+        "--corpus", metavar="FILE", help="A file of parallel texts (.jsonl). Default: the facts of the items' train part."
+    )
     add_settings(align, TrainingSettings, ("steps", "batch_size", "accumulate", "learning_rate", "rank", "checkpoints", "seed"))
     _out(align, "results/aligned", tasks=False)
 
@@ -217,10 +219,16 @@ def _data(commands: Any) -> None:
     data.add_argument("--locale", help="Only this locale.")
     data.add_argument("--kind", choices=KINDS, help="Only this kind.")
     data.add_argument("--topic", help="Only this topic.")
-    data.add_argument("--wordings", type=int, default=1, metavar="N", help="Wordings of each question. Default: %(default)s.")
-    data.add_argument("--cloze", action="store_true", help="Also include statements to be completed.")
     data.add_argument(
-        "--min-votes", type=int, default=0, metavar="N", help="Only cultural items with at least this many votes. Default: all."
+        "--wordings", type=int, default=1, metavar="N", help="The number of wordings of each question. Default: %(default)s."
+    )
+    data.add_argument("--cloze", action="store_true", help="Also include statements that end before their answer.")
+    data.add_argument(
+        "--min-votes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="The smallest number of votes for the answer of a cultural item. Default: no limit.",
     )
     data.add_argument("-n", type=int, default=5, help="The number of items that are shown. Default: %(default)s.")
 
@@ -229,7 +237,9 @@ def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
     kinds = "An embedded model's name, a Hugging Face id, a folder or a .gguf file"
     command.add_argument("--model", default=DEFAULT_MODEL, help=f"{kinds}. Default: %(default)s.")
     if device:
-        command.add_argument("--device", help="cpu, cuda and others. Default: a GPU if there is one.")
+        command.add_argument(
+            "--device", help="The device: cpu, cuda or another device of PyTorch. Default: a GPU if there is one."
+        )
         spread = "How to distribute a model that does not fit on one device: auto, balanced, balanced_low_0 or sequential."
         command.add_argument("--device-map", metavar="VALUE", help=spread)
         most = "With --device-map: the memory limits of the GPUs, by number, and of the CPU. Example: 0=20GiB,1=20GiB,cpu=60GiB."
@@ -238,7 +248,8 @@ def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
 
 
 def _items(command: argparse.ArgumentParser, *, locales: str = "", locale: str = "") -> None:
-    """Adds the arguments for items and for one locale or several locales. The given default applies to the atlas."""
+    """Adds the arguments for items and for one locale or several locales. The default locales ``locales`` and ``locale`` apply to
+    the items of the atlas."""
     command.add_argument("--items", metavar="FILE", help="Your own items (.jsonl or .csv), instead of the atlas.")
     if locales:
         command.set_defaults(atlas_locales=locales)

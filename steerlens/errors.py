@@ -11,8 +11,8 @@ from typing import Any
 _LISTED = 24
 """The largest number of names that a message lists."""
 _MOST, _END = 20_000, 1_000
-"""The largest number of characters of a message, and the number of characters that are kept from its end. The end says what to
-do."""
+"""The largest number of characters of a message, and the number of characters that are kept from its end. The end of a message
+says what to do."""
 
 
 class SteerlensError(Exception):
@@ -85,7 +85,7 @@ class LayerError(SteerlensError):
 
 
 class FingerprintError(SteerlensError):
-    """A stack, vector or plan that was taken from another model, dtype or weight processing."""
+    """A stack, vector or plan that was made with another model, another dtype or another processing of the weights."""
 
 
 class VectorError(SteerlensError):

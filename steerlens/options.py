@@ -49,7 +49,7 @@ def settings_of(settings: type[T], args: Namespace, **others: Any) -> T:
     Args:
         settings: the settings class.
         args: the parsed arguments of options that ``add_settings`` added.
-        others: values of fields. These values have priority over the arguments.
+        others: the values of some fields. A value in ``others`` has priority over the argument for the same field.
 
     Raises:
         SettingsError: a value does not have the field's type.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The results of a run of the whole chain."""
+    """The results of a study: vectors, sweeps, chosen plans and the plane."""
 
     manifest: dict[str, Any]
     """A record of how the study was made: versions, model fingerprint, settings, seed, data hash, seconds."""
@@ -159,7 +159,8 @@ class Folder:
 
     @classmethod
     def ready(cls, path: str | Path) -> "Folder":
-        """Returns the folder after a test write. A long run thus does not fail at its end because the folder cannot be written.
+        """Writes a test file to the folder, and returns the folder. The test prevents that a long run fails at its end because
+        the folder cannot be written.
 
         Raises:
             FileError: the folder cannot be made or written to.

@@ -1,4 +1,4 @@
-"""Scores: a number for an item under a method, with its name, kind, unit, label and direction, and the registry of scores.
+"""Scores and their registry. A score is a number for an item under a method, and has a name, kind, unit, label and direction.
 
 All functions that measure or draw use ``Score`` objects. To add a score, make a ``Score`` and give it to functions that take
 scores, or register it under its name. The built-in scores are in ``steerlens.evaluation.scores``.
@@ -24,7 +24,7 @@ held-out text."""
 
 @dataclass(frozen=True)
 class Score:
-    """A score: a number for an item under a method."""
+    """A score, which assigns a number to each item under a method."""
 
     name: str
     """The name of the score in tables, for example ``transfer``."""
@@ -43,10 +43,11 @@ class Score:
     higher_is_better: bool = True
     """Whether higher values of the score are better."""
     companion: str = ""
-    """The name of a finer score on the same items, which breaks ties between methods, or ``""`` if there is no finer score."""
+    """The name of a continuous score on the same items, such as a margin. The companion decides between methods with equal
+    scores. ``""`` means that there is no companion."""
     graded: str = ""
-    """The name of a graded score on the same items, for a score that is 0 or 1 for each item. Plans are chosen by the graded
-    score. If this name is ``""``, plans are chosen by the companion."""
+    """The name of a graded score on the same items, whose values are numbers between 0 and 1. The graded score is used to choose
+    plans, because this score is only 0 or 1 for each item. If the name is ``""``, plans are chosen by the companion."""
 
     def __post_init__(self) -> None:
         if self.evidence not in get_args(Evidence):
@@ -106,8 +107,8 @@ SCORES: dict[str, Score] = {}
 BUILT_IN: dict[str, Score] = {}
 """The built-in scores by name. No other score can have the name of a built-in score."""
 _BUILT_IN_MODULE = "steerlens.evaluation.scores"
-"""The name of the module with the built-in scores. The module with the built-in scores imports this module. Its name is therefore
-stored here, and the module is imported when a built-in score is first needed."""
+"""The name of the module with the built-in scores. The module with the built-in scores imports this module. This module therefore
+imports the module with the built-in scores only when a built-in score is first needed."""
 GivenScore = str | Score
 """The name of a score, or the user's own Score."""
 

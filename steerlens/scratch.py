@@ -39,10 +39,10 @@ def scratch_folder(parent: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def remove_abandoned(parent: Path, name: str | None = None) -> None:
-    """Removes the temporary folders that killed processes left inside a folder. Temporary folders in use stay, also if another
-    machine uses them.
+    """Removes the temporary folders that killed processes left inside a folder. Temporary folders that a process on this or
+    another machine uses are kept.
 
-    If the file system does not support locks, all temporary folders stay.
+    If the file system does not support locks, all temporary folders are kept.
 
     Args:
         parent: the folder, which does not need to exist.
@@ -81,7 +81,7 @@ def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a temporary folder and its lock file. The lock file is removed last, because ``remove_abandoned`` leaves alone a
+    """Removes a temporary folder and its lock file. The lock file is removed last, because ``remove_abandoned`` does not remove a
     folder that has other files and no lock file."""
     with suppress(OSError):
         for path in folder.iterdir():

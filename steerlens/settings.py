@@ -22,14 +22,15 @@ generated after the prompt."""
 STEERED_TOKENS: tuple[SteeredTokens, ...] = get_args(SteeredTokens)
 
 Mode = Literal["exact", "attribution", "screened", "halving"]
-"""How the cells of a sweep are measured. ``exact`` runs all cells. ``attribution`` predicts all cells from one backward pass.
-``screened`` runs the promising cells. ``halving`` runs all cells on a few concepts, and the better cells on more concepts."""
+"""How a sweep measures its cells. A cell is a layer with a strength. ``exact`` scores the model at all cells. ``attribution``
+predicts the scores at all cells from one backward pass. ``screened`` predicts all cells and then scores the model at the
+promising cells. ``halving`` scores the model at all cells on a few concepts, and at the better cells on more concepts."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 StudyMode = Literal["exact", "screened", "halving"]
-"""The modes of a study. A study chooses plans from cells that were run, so the mode ``attribution``, which predicts all cells, is
-left out."""
+"""The modes of a study. The mode ``attribution`` is left out, because it predicts all cells, and a study chooses plans only from
+cells that were run."""
 
 Normalisation = Literal["token", "character", "none"]
 Style = Literal["open", "letters"]
@@ -48,7 +49,7 @@ _STRIDED = 6
 
 @dataclass(frozen=True)
 class Scoring:
-    """How the answer choices of an item are scored. The best score counts as the model's answer."""
+    """How the answer choices of an item are scored. The choice with the best score counts as the model's answer."""
 
     normalisation: Normalisation = "token"
     """The divisor of the sum of a choice's log probabilities: the number of the choice's tokens, the number of its characters, or
@@ -99,7 +100,7 @@ class Scoring:
 
 
 class Costs(Protocol):
-    """The effects of a plan on dev items. Limits can be set on these effects."""
+    """The effects of a plan on dev items. ``Limits`` describes which effects are allowed."""
 
     def get(self, score: str, other: float, /) -> float:
         """Returns the change of a ``score``, or the ``other`` number if the score was not measured."""
@@ -118,14 +119,15 @@ class Costs(Protocol):
 class Limits:
     """The limits on the harm that a plan may do on dev. A limit of ``None`` is not applied.
 
-    For a plan with only EN or only LOC, only the limit on perplexity applies. The results should show that EN alone erases
-    culture. A combination of EN and LOC must respect both limits.
+    For a plan with only EN or only LOC, only the limit on perplexity applies. The limit on the English-centric rate does not
+    apply to these plans, because the results should show how much EN alone erases culture. A combination of EN and LOC must
+    respect both limits.
     """
 
     english_centric: float | None = 0.05
     """The largest allowed rise of the English-centric rate, as a share of items."""
     perplexity: float | None = 1.25
-    """The largest allowed ratio of the perplexity of the right answers' text under the plan to the perplexity without
+    """The largest allowed value of the perplexity of the right answers' text under the plan, divided by the perplexity without
     steering."""
 
     def __post_init__(self) -> None:
@@ -134,7 +136,7 @@ class Limits:
 
     @property
     def of_text(self) -> "Limits":
-        """The limits with only the limit on perplexity."""
+        """These limits without the limit on the English-centric rate."""
         return replace(self, english_centric=None)
 
     def allow(self, gains: Costs) -> bool:
@@ -292,12 +294,13 @@ class SearchSettings:
     layers: tuple[int, ...] | None = None
     """The layers that are tried, or ``None`` for all."""
     first_layers: int = 9
-    """The number of layers that are run first. These layers are evenly spaced and include the last layer. Other layers are
-    reached by steps from the best layer."""
+    """The number of layers at which the search measures vectors first. These layers are evenly spaced and include the last layer.
+    The search then goes from the best layer to neighbouring layers."""
     strengths: tuple[float, ...] = STRENGTHS
-    """The strengths that are tried. The first layers are run at the middle strength, or at the weaker of two strengths."""
+    """The strengths that are tried. The first layers are tried at the middle strength. If there are two strengths, the first
+    layers are tried at the weaker strength."""
     tokens: tuple[SteeredTokens, ...] = ("last_onward", "all")
-    """The choices of steered tokens that are tried. The first layers are run with the first choice of tokens."""
+    """The choices of steered tokens that are tried. The first layers are tried with the first choice of tokens."""
     vector_concepts: int | None = 120
     """The number of concepts of each kind that are used to compute vectors, or ``None`` for all."""
     dev_concepts: int | None = 15
@@ -306,11 +309,11 @@ class SearchSettings:
     test_concepts: int | None = 50
     """The number of test concepts of each kind that are used to test the choices, or ``None`` for all."""
     singles: int = 4
-    """The number of cells of each vector that are run after the first layers. The number applies to each locale, and again to all
-    locales together."""
+    """The number of cells of each vector that are measured after the first layers. The number applies to the search in each
+    locale, and to the search over all locales together."""
     combinations: int = 12
-    """The number of combinations of EN and LOC that are run. The number applies to each locale, and again to all locales
-    together."""
+    """The number of combinations of EN and LOC that are measured. The number applies to the search in each locale, and to the
+    search over all locales together."""
     n_folds: int = 3
     """The number of folds. Each concept is scored under vectors that are computed from the concepts of the other folds."""
     limits: Limits = field(default_factory=Limits)

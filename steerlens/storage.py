@@ -22,7 +22,7 @@ _HEADER = "steerlens"
 """The key of the steerlens header in the safetensors metadata. The metadata maps strings to strings, and the header is JSON."""
 _FORMAT = 1
 _OF_SYSTEM = re.compile(r"\(os error \d+\)")
-"""The text at the end of a Rust error that the operating system caused."""
+"""A pattern for the end of a Rust error message, if the operating system caused the error."""
 
 
 @contextmanager

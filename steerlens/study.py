@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _ALIKE = 10
-"""The smallest number of pairs of concepts with matched form that are probed. If there are fewer pairs, all train prompts are
-probed."""
+"""The smallest number of pairs of a factual and a cultural concept with similar form that are probed. If there are fewer pairs,
+all train prompts are probed."""
 
 
 def run_study(
@@ -48,7 +48,7 @@ def run_study(
     executor: Executor | None = None,
     batch_size: int | None = None,
 ) -> Study:
-    """Runs the whole chain: vectors from train, choices from dev, claims from test.
+    """Runs a complete study: computes vectors on train, chooses plans on dev, and tests them on test.
 
     Args:
         model: a model, or a name for ``load``.
@@ -64,7 +64,7 @@ def run_study(
     Raises:
         FileError: the folder cannot be written. The folder is checked before anything is computed.
         UnknownNameError: a locale has no items.
-        SettingsError: there are no locales, English is among them, or there are fewer than two layers.
+        SettingsError: no locale is given, English is one of the locales, or fewer than two layers are given.
     """
     settings, started = settings or StudySettings(), time.time()
     folder = Folder.ready(out) if out is not None else None
@@ -132,8 +132,8 @@ def _prompts(split: Split, locales: Sequence[str]) -> tuple[Prompt, ...]:
 
 
 def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
-    """Returns the prompts of concepts with matched form. The prompts are taken from all items, because there are few such pairs
-    and no plan is chosen from these prompts."""
+    """Returns the prompts of pairs of a factual and a cultural concept with similar form. The prompts are taken from all items,
+    because there are few of these pairs. No plan is chosen from these prompts."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
         log.info("Too few factual and cultural concepts are similar in form, so all train prompts are probed")

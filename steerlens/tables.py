@@ -18,9 +18,9 @@ _NUMBERS = frozenset({
     *("accuracy", "above", "above_low", "above_high", "null_mean", "null_high", "selectivity", "log_probability", "probability"),
     *("concepts", "pairs", "regret"),
 })  # fmt: skip
-"""The names of the columns that contain only numbers or are empty, in every table."""
+"""The names of number columns. In every table, a column with one of these names contains only numbers or is empty."""
 _TEXTS = frozenset(["locale", "score", "method", "vector", "concept", "kind", "probe", "measure", "tokens"])
-"""The names of the columns that contain only texts or are empty, in every table."""
+"""The names of text columns. In every table, a column with one of these names contains only texts or is empty."""
 _META = b"steerlens"
 """The key under which the metadata of a result table is stored in a Parquet file."""
 
@@ -54,7 +54,8 @@ class ResultTable:
         return value
 
     def check(self, **parts: Any) -> None:
-        """Raises an error if parts differ from the parts with which the table was made. A table without metadata checks nothing.
+        """Raises an error if a given part, such as the model's fingerprint, differs from the part with which the table was made.
+        For a table without metadata, nothing is checked.
 
         Args:
             parts: the parts that are used with the table, such as the model's fingerprint, by their names in ``meta``. A part

@@ -16,7 +16,8 @@ class TrainingSettings:
     steps: int = 150
     """The number of updates of the weights."""
     batch_size: int = 8
-    """The number of examples in a batch. In a contrastive loss, every other example in the batch is one wrong answer."""
+    """The number of examples in a batch. In a contrastive loss, each of the remaining examples in the batch counts as a wrong
+    answer."""
     accumulate: int = 1
     """The number of batches whose gradients are averaged for one update. The loss of each batch is the mean over the tokens of
     this batch."""

@@ -1,4 +1,5 @@
-"""Cross-lingual alignment by training: methods that pull languages together, each an adapter that can be placed on the plane."""
+"""Cross-lingual alignment by training. Each method trains an adapter that makes the residuals of languages more similar. The
+adapter can be placed on the plane."""
 
 from steerlens.alignment.aligned import Aligned, TrainingLog
 from steerlens.alignment.calls import clo, continued, midalign, tune

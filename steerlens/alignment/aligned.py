@@ -1,4 +1,5 @@
-"""An aligned model: an adapter in a folder, with a description of how it was made and the log of its training."""
+"""An aligned model, which is an adapter in a folder. The folder also contains a description of how the adapter was made, and the
+log of its training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ PREFIX = "checkpoint-"
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog(ResultTable):
-    """The log of a training: columns step, part (a part of the loss by name), value (in nats)."""
+    """The log of a training. The columns are the step, the name of a part of the loss, and the value of this part in nats."""
 
     columns: ClassVar[tuple[str, ...]] = ("step", "part", "value")
 
@@ -42,8 +43,8 @@ class TrainingLog(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Aligned(Method):
-    """A LoRA adapter of a base model, in a folder. It is a method that can be placed on the plane, alone or together with a
-    plan.
+    """A LoRA adapter of a base model, in a folder. The adapter is a method that can be placed on the plane, alone or together
+    with a plan.
 
     The folder is an ordinary PEFT adapter: ``sl.load(model, adapter=folder)`` and ``steerlens plane --adapter`` accept it.
     """
@@ -51,9 +52,9 @@ class Aligned(Method):
     folder: Path
     """The folder of the adapter."""
     card: Card
-    """How it was trained."""
+    """The description of how the adapter was trained."""
     step: int | None = None
-    """The training step of a checkpoint; ``None`` for the adapter at the end."""
+    """The training step of a checkpoint. ``None`` means the adapter at the end of the training."""
     _adapter: Checkpoint = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,8 @@ class Aligned(Method):
 
     @property
     def brings_model(self) -> bool:
-        """The adapter is loaded only when its turn comes."""
+        """Whether the method loads a model itself. The value is true, because the adapter is loaded only when the method is
+        evaluated."""
         return True
 
     @classmethod
@@ -84,8 +86,7 @@ class Aligned(Method):
         field_of(card.training, ["steps"], int, str(path / CARD))
         if not card.done:
             raise FileError(
-                f"the training of {path} did not finish (see {CARD}). Repeat the same call: it continues from the last "
-                "checkpoint."
+                f"the training of {path} did not finish (see {CARD}). Repeat the same call to continue from the last checkpoint."
             )
         if lacking := [name for name in (*ADAPTER, LOG) if not (path / name).is_file()]:
             raise FileError(f"{path} lacks {', '.join(lacking)}, which {CARD} lists. Copy the whole folder, or train again.")
@@ -93,7 +94,7 @@ class Aligned(Method):
 
     @property
     def log(self) -> TrainingLog:
-        """The log of the training; for a checkpoint, up to its step."""
+        """The log of the training. The log of a checkpoint ends at the step of the checkpoint."""
         if self.step is None:
             return TrainingLog.load(self.folder / LOG)
         whole = TrainingLog.load(self.folder.parent.parent / LOG)
@@ -113,7 +114,7 @@ class Aligned(Method):
         return self._adapter.prepared(model, locale)
 
     def model(self, base: LensModel) -> LensModel:
-        """Returns the aligned model itself, for capture, probing and new vectors.
+        """Returns the aligned model. Use the model to capture residuals, to train probes and to compute new vectors.
 
         Args:
             base: the model on which the adapter was trained.
@@ -124,14 +125,15 @@ class Aligned(Method):
         return self.prepared(base, "").model
 
     def points(self) -> Mapping[int, "Aligned"]:
-        """Returns the adapter at each checkpoint, by step, as points of a path for ``sl.evaluation.frontier``."""
+        """Returns the adapter at each checkpoint, with the checkpoint's step as the key. ``sl.evaluation.frontier`` takes the
+        result as the points of a path."""
         return {step: Aligned(path, self.card, step) for step, path in checkpoints_of(self.folder).items()}
 
     def at(self, folder: Path) -> "Aligned | None":
-        """Returns the checkpoint in a folder; ``None`` if the folder has no checkpoint of this run.
+        """Returns the checkpoint in a folder, or ``None`` if the folder contains no checkpoint of this run.
 
         Args:
-            folder: the folder of the adapter.
+            folder: the folder of a checkpoint.
         """
         return next((own for own in self.points().values() if own.folder == folder.resolve()), None)
 
@@ -141,7 +143,7 @@ class Aligned(Method):
 
 
 def checkpoints_of(folder: Path) -> dict[int, Path]:
-    """Returns the checkpoints of a run by their step, ascending.
+    """Returns the folder of each checkpoint of a run, with the checkpoint's step as the key. The steps are in ascending order.
 
     Args:
         folder: the folder of the adapter.

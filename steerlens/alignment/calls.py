@@ -42,19 +42,19 @@ def midalign(
         model: the base model, which is not changed.
         corpus: parallel texts, such as ``sl.data.parallel.facts(split.train)``.
         locales: the locales that are aligned; ``None`` takes all locales of the corpus except English.
-        layer: the index of the block after which residuals are aligned; ``None`` takes the middle one.
+        layer: the index of the block after which residuals are aligned; ``None`` takes the middle block.
         temperature: the divisor of similarities.
-        centred: whether the batch's mean is subtracted before similarities are computed. Without this, they are all near 1 in
-            many models.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
-            there.
-        settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should leave unchanged, as ``Keep(vectors, layer, items)``; nothing for ``None``.
-        held_out: items whose answers no text may contain; not checked for ``None``.
+        centred: whether the batch's mean is subtracted before similarities are computed. Without the subtraction, all
+            similarities are near 1 in many models.
+        out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
+            same call continues this run.
+        settings: the settings of the training. ``None`` uses the defaults.
+        keep: what the training should leave unchanged, as ``Keep(vectors, layer, items)``. ``None`` means nothing.
+        held_out: items whose answers no text may contain. ``None`` skips this check.
 
     Raises:
         LayerError: the model does not have the layer.
-        DataError, SettingsError, ModelError, FileError: as for ``train``.
+        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
     """
     middle = model.n_layers // 2 if layer is None else layer_of(layer, model.layers(), f"model {model.name}")
     objective = MidAlign(middle, temperature, centred)
@@ -81,16 +81,17 @@ def clo(
         model: the base model, which is not changed.
         corpus: parallel questions with answers, such as ``sl.data.parallel.facts(split.train)``.
         locales: the locales that are aligned; ``None`` takes all locales of the corpus except English.
-        beta: how strongly the model is kept near the model before training.
+        beta: a number that limits how far the model moves away from the model before training. A larger number allows smaller
+            changes.
         weight: the factor on the negative log likelihood of the locale's answers.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
-            there.
-        settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should leave unchanged; nothing for ``None``.
-        held_out: items whose answers no text may contain; not checked for ``None``.
+        out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
+            same call continues this run.
+        settings: the settings of the training. ``None`` uses the defaults.
+        keep: what the training should leave unchanged. ``None`` means nothing.
+        held_out: items whose answers no text may contain. ``None`` skips this check.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: as for ``train``.
+        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
     """
     objective = CrossLingualOptimization(beta, weight)
     return train(model, corpus, objective, locales, out=out, settings=settings, keep=keep, held_out=held_out)
@@ -110,16 +111,16 @@ def tune(
 
     Args:
         model: the base model, which is not changed.
-        corpus: parallel questions with answers. Rows in a single locale count too.
-        locales: the locales to tune on, in addition to English; all locales of the corpus for ``None``.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
-            there.
-        settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should leave unchanged; nothing for ``None``.
-        held_out: items whose answers no text may contain; not checked for ``None``.
+        corpus: parallel questions with answers. Rows in a single locale are also used.
+        locales: the locales whose questions are learned, in addition to English. ``None`` takes all locales of the corpus.
+        out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
+            same call continues this run.
+        settings: the settings of the training. ``None`` uses the defaults.
+        keep: what the training should leave unchanged. ``None`` means nothing.
+        held_out: items whose answers no text may contain. ``None`` skips this check.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: as for ``train``.
+        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
     """
     return train(model, corpus, MultilingualTuning(), locales, out=out, settings=settings, keep=keep, held_out=held_out)
 
@@ -133,18 +134,18 @@ def continued(
     settings: TrainingSettings | None = None,
     held_out: Items | None = None,
 ) -> Aligned:
-    """Trains on whole texts, each in one language only. This is the control without alignment.
+    """Trains a model on complete texts, each in only one language. This training is the control without alignment.
 
     Args:
         model: the base model, which is not changed.
-        corpus: parallel texts; only one language of each is kept.
-        locales: the locales whose texts are kept in addition to English; all locales of the corpus for ``None``.
-        out: the folder for the adapter, its checkpoints, its card and its log. The same call continues an interrupted run
-            there.
-        settings: the settings of the training; the defaults for ``None``.
-        held_out: items whose answers no text may contain; not checked for ``None``.
+        corpus: parallel texts. Only one language of each text is kept.
+        locales: the locales whose texts are kept in addition to English. ``None`` takes all locales of the corpus.
+        out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
+            same call continues this run.
+        settings: the settings of the training. ``None`` uses the defaults.
+        held_out: items whose answers no text may contain. ``None`` skips this check.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: as for ``train``.
+        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
     """
     return train(model, corpus, ContinuedTraining(), locales, out=out, settings=settings, held_out=held_out)

@@ -1,4 +1,4 @@
-"""The card of an adapter: how it was made, and from which texts."""
+"""The card of an adapter, which describes how the adapter was made, and from which texts."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from steerlens.storage import read_json, restored, write_text
 
 CARD = "card.json"
 _MADE_BY = ("method", "objective", "locales", "training", "corpus", "texts", "keep", "model")
-"""The fields that must be equal for two runs to be the same run."""
+"""The fields of a card that identify a run. Two cards with equal fields describe the same run."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """How an adapter was made."""
+    """The card of an adapter, which describes how the adapter was made."""
 
     method: str
     """The method's name in tables and figures."""
@@ -35,13 +35,13 @@ class Card:
     model: dict[str, Any]
     """The fingerprint of the base model."""
     keep: dict[str, Any] | None = None
-    """What the training should leave unchanged, if anything."""
+    """A description of what the training should leave unchanged, or ``None``."""
     left_out: int = 0
     """The number of examples that were longer than the settings allow and were left out."""
     batch_size: int = 0
-    """The batch size at the end. It is smaller than the requested one if the memory was too small."""
+    """The batch size at the end. If the memory was too small, this size is smaller than the requested batch size."""
     seconds: float = 0.0
-    """The time of the training in seconds; for a resumed run, from its last checkpoint."""
+    """The time of the training in seconds. For a resumed run, the time is counted from the last checkpoint."""
     done: bool = False
     """Whether the training finished."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -49,12 +49,12 @@ class Card:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """The fingerprint of the base model, with which models are compared."""
+        """The fingerprint of the base model. The adapter can be used only on a model with this fingerprint."""
         return Fingerprint.from_dict(self.model)
 
     def differences(self, other: "Card") -> list[str]:
-        """Returns the fields in which another card differs so that it describes another run; empty if both describe the same
-        run.
+        """Returns the fields that show that another card describes a different run. The result is empty if the two cards describe
+        the same run.
 
         Args:
             other: the other card.
@@ -88,6 +88,6 @@ class Card:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it would be read from JSON. A model's name is ignored."""
+    """Returns a value in the form in which the value would be read from JSON. A model's name is left out."""
     kept = {name: own for name, own in value.items() if name != "name"} if isinstance(value, Mapping) else value
     return json.loads(json.dumps(kept))

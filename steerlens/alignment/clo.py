@@ -21,12 +21,13 @@ from steerlens.models.tokens import Tokenizer
 class CrossLingualOptimization(Objective):
     """The preference loss for the answer in the question's language, plus the negative log likelihood of the locale's answers.
 
-    Let (x, y) be a question and its answer in a locale, and (x', y') the same in English. ``preference_loss`` prefers y to y'
-    after x, and y' to y after x'. ``weight`` times the negative log likelihood of y after x is added.
+    Let (x, y) be a question and its answer in a locale, and (x', y') the same question and answer in English. ``preference_loss``
+    prefers y to y' after x, and y' to y after x'. The negative log likelihood of y after x is multiplied by ``weight`` and added.
     """
 
     beta: float = 0.1
-    """How strongly the model is kept near the model before training."""
+    """A number that limits how far the model moves away from the model before training. A larger number allows smaller
+    changes."""
     weight: float = 1.0
     """The factor on the negative log likelihood of the locale's answers."""
     name: ClassVar[str] = "CLO"
@@ -41,7 +42,8 @@ class CrossLingualOptimization(Objective):
         check_positive(self.name, beta=self.beta, weight=self.weight)
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns questions whose answers differ between the locale and English, each with both answers in both languages.
+        """Returns the questions whose answers differ between the locale and English. Each question is in the two languages and
+        has the two answers.
 
         Args:
             corpus: the parallel texts.
@@ -52,7 +54,7 @@ class CrossLingualOptimization(Objective):
         return (some(found, f"questions whose answers differ in {ENGLISH} and in one of {', '.join(locales)}"),)
 
     def _example(self, row: ParallelText, code: str, tokenizer: Tokenizer) -> Example:
-        """Returns the chosen texts, in the locale and in English, followed by the rejected ones."""
+        """Returns the chosen texts in the locale and in English, followed by the rejected texts."""
         asked = ((code, code), (ENGLISH, ENGLISH), (code, ENGLISH), (ENGLISH, code))
         texts = (encoded(tokenizer, row.texts[question], question, row.answers[answer]) for question, answer in asked)
         return Example(tuple(texts), about(row))
@@ -77,5 +79,5 @@ class CrossLingualOptimization(Objective):
 
 
 def _differing(row: ParallelText, locales: Sequence[str]) -> Iterator[str]:
-    """The locales of a row whose answer differs from the English one."""
+    """Returns the locales of a row whose answer differs from the English answer."""
     return (code for code in locales if ENGLISH in row.answers and row.answers.get(code) not in (None, row.answers[ENGLISH]))

@@ -1,4 +1,4 @@
-"""Plain continued training: the control without alignment."""
+"""Continued training with the language-model loss, which is the control without alignment."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from steerlens.models.tokens import Tokenizer
 
 @dataclass(frozen=True)
 class ContinuedTraining(Objective):
-    """The language-model loss on whole texts. Each thing that the texts are about occurs in one language only.
+    """The language-model loss on complete texts. All texts about one concept are in the same language.
 
-    For each thing that the parallel texts are about, one of its languages is kept, drawn by its name. If its rows share no
-    language, one language is drawn for each row. So the model sees texts in the same languages as with other methods, and sees
-    nothing twice.
+    For each concept of the parallel texts, the concept's id decides which one of its languages is kept. If the rows of a concept
+    share no language, one language is drawn for each row. The model therefore learns texts in the same languages as with other
+    methods, and learns no text in two languages.
     """
 
     name: ClassVar[str] = "continued training"
     source: ClassVar[str] = "A control: the effect of training on such texts alone."
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns one text of each row. All rows about one thing are in the same language.
+        """Returns one text of each row. The texts of rows about the same concept are in the same language.
 
         Args:
             corpus: the parallel texts.
@@ -60,5 +60,6 @@ class ContinuedTraining(Objective):
 
 
 def _drawn(name: str, codes: Sequence[str]) -> str:
-    """One of the languages that all rows about a thing share, the same on every machine; an empty text if there is none."""
+    """Returns one of the given languages, or an empty text if there are no languages. The result for a name is the same on every
+    machine."""
     return codes[int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % len(codes)] if codes else ""

@@ -13,9 +13,9 @@ from steerlens.errors import DataError
 from steerlens.models.tokens import Tokenizer
 
 _PER_CHARACTER = 1.2
-"""The number of tokens per character from which a language counts as split into bytes."""
+"""A number of tokens per character. If a language has at least this number, its texts count as split into bytes."""
 _UNKNOWN = 0.2
-"""The share of unknown tokens from which a language counts as unreadable."""
+"""A share of unknown tokens. If a language has at least this share, the language counts as unreadable."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,19 @@ class Encoded:
     """A text as tokens."""
 
     ids: tuple[int, ...]
-    """The token ids, including those that the tokenizer puts in front."""
+    """The token ids of the text, including the tokens that the tokenizer puts in front."""
     start: int
-    """The index of the first token that is learned: the answer's first token, or the first token of the text itself."""
+    """The index of the first learned token. This token is the answer's first token or, for a text without an answer, the text's
+    first token."""
     front: int
     """The number of tokens in front of the text, such as BOS."""
     locale: str = ""
-    """The code of the locale that the text is in."""
+    """The code of the locale of the text."""
 
     @property
     def first(self) -> int:
-        """The column of the first token that is learned. It is never the first column, as nothing is predicted there."""
+        """The index of the first learned token in the row. The index is at least 1, because the model does not predict the first
+        token of a row."""
         return max(self.start, 1)
 
     @property
@@ -48,21 +50,21 @@ class Padded:
 
     ids: Int[Tensor, "text pos"]
     mask: Int[Tensor, "text pos"]
-    """1 at tokens, 0 at padding."""
+    """The attention mask, which is 1 at tokens and 0 at padding."""
     own: Bool[Tensor, "text pos"]
-    """True for the text's own tokens: not those in front, and not padding."""
+    """A mask that is true for the tokens of the text, and false for tokens in front, such as BOS, and for padding."""
     learned: Bool[Tensor, "text pos"]
-    """True for the tokens whose probability is learned."""
+    """A mask that is true for the tokens whose probability is learned."""
 
 
 def encoded(tokenizer: Tokenizer, text: str, code: str, answer: str = "") -> Encoded:
-    """Returns a text as tokens, or a question and its answer. If there is an answer, only its tokens are learned.
+    """Returns the tokens of a text, or of a question with its answer. If there is an answer, only its tokens are learned.
 
     Args:
         tokenizer: the model's tokenizer.
-        text: the text, or the question as the model is asked it.
+        text: the text, or the question in the form in which the model gets it.
         code: the code of the locale.
-        answer: the answer after the question, without the space before it; none for ``""``.
+        answer: the answer after the question, without the space before the answer. ``""`` means that there is no answer.
 
     Raises:
         PromptError: the text is empty.
@@ -112,7 +114,8 @@ def padded(texts: Sequence[Encoded], pad: int, device: torch.device) -> Padded:
 
 
 def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: Sequence[str], n: int = 50) -> None:
-    """Refuses locales whose script the tokenizer splits into bytes. From bytes, a model would learn spelling and no language.
+    """Raises an error for a locale whose script the tokenizer splits into bytes. From bytes, a model would learn only spelling,
+    and not the language.
 
     Args:
         tokenizer: the model's tokenizer.
@@ -136,6 +139,6 @@ def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: S
         if len(ids) > _PER_CHARACTER * characters or lost > _UNKNOWN:
             how = f"{len(ids) / max(1, characters):.1f} tokens per character, {lost:.0%} of them unknown"
             raise DataError(
-                f"the model's tokenizer makes {how}, for texts in {code}: the tokenizer splits this language into bytes or "
-                "does not know it. Leave this locale out (locales=…), or use a model that was trained on this language."
+                f"for texts in {code}, the model's tokenizer makes {how}, so the tokenizer splits this language into bytes or "
+                "does not know the language. Leave this locale out (locales=…), or use a model that was trained on this language."
             )

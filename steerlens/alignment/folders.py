@@ -16,17 +16,17 @@ from steerlens.scratch import remove_abandoned
 from steerlens.storage import readable_errors, write_atomically
 
 WHOLE = "whole"
-"""A file that is written into a checkpoint last. A checkpoint without it is not resumed."""
+"""The name of the file that is written last into a checkpoint. Training never continues from a checkpoint without this file."""
 _LOCK = ".lock"
 _COLUMNS = ["step", "part", "value"]
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Makes the folder, and keeps other processes from training in it.
+    """Makes the folder. Inside the ``with`` block, no other process can train in the folder.
 
     Raises:
-        FileError: another process trains there, or the folder cannot be made.
+        FileError: another process is training in the folder, or the folder cannot be made.
     """
     from filelock import FileLock, Timeout
 
@@ -47,7 +47,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def begun(folder: Path, card: Card) -> Card:
-    """Returns the card of a run that continues, or of one that begins.
+    """Returns the card of an earlier run in the folder, or starts a new run and returns its card.
 
     Args:
         folder: the folder of the run.
@@ -73,8 +73,8 @@ def begun(folder: Path, card: Card) -> Card:
 
 
 def whole(folder: Path) -> dict[int, Path]:
-    """Returns the folder of each complete checkpoint, by the step of the checkpoint. Incomplete checkpoints are removed if the
-    system allows the removal.
+    """Returns the folder of each complete checkpoint, with the checkpoint's step as the key. Incomplete checkpoints are removed
+    if the system allows the removal.
 
     Args:
         folder: the folder of the run.
@@ -100,7 +100,7 @@ def write_result(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def strip(folder: Path) -> None:
-    """Removes everything except the adapter from every checkpoint of a finished run. It can be called twice.
+    """Removes everything except the adapter from every checkpoint of a finished run. A second call has no effect.
 
     Args:
         folder: the folder of the run.

@@ -1,4 +1,5 @@
-"""How alignment changes a model inside: languages, kinds of prompts and vectors, before and after, by layer."""
+"""Measures at each layer how alignment changes the residual stream: the similarity of languages, the separability of the kinds of
+prompts, and the EN and LOC vectors."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -29,15 +30,15 @@ BEFORE = "before"
 
 @dataclass(frozen=True, eq=False)
 class Inside(ResultTable):
-    """Measures of the base model (``before``) and of each method's model, by layer and locale.
+    """A table of measures of the base model (``before``) and of each method's model, by layer and locale.
 
-    Columns: model (``before``, or the method's name), locale, layer, measure, of, value, low, high (the ends of its 95%
-    interval, NaN if it has none), n. The measures are those of ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1``
-    and ``linear CKA`` between a locale and English, for factual and cultural prompts; ``relative norm`` and ``cosine`` of EN
-    and LOC) and ``separability`` (the held-out AUROC of factual and cultural prompts). A method's model also has ``kept
-    direction`` (the cosine between its own EN or LOC vector and the base model's) and ``moved`` (how far the locale's cultural
-    prompts moved along the base model's LOC vector on average: 1 is the whole vector, and a negative number is away from the
-    local).
+    The columns are model (``before``, or the method's name), locale, layer, measure, of, value, low, high and n. ``low`` and
+    ``high`` are the ends of the value's 95% interval, or NaN if there is no interval. The measures are those of
+    ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1`` and ``linear CKA`` between a locale and English, for factual
+    and cultural prompts; ``relative norm`` and ``cosine`` of EN and LOC) and ``separability`` (the held-out AUROC of factual and
+    cultural prompts). A method's model also has ``kept direction`` (the cosine between its own EN or LOC vector and the base
+    model's) and ``moved``. ``moved`` is the mean distance by which the locale's cultural prompts moved along the base model's LOC
+    vector, where 1 is the length of the vector. A negative number is a movement away from the local answers.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("model", "locale", "layer", "measure", "of", "value", "low", "high", "n")
@@ -50,7 +51,7 @@ class Inside(ResultTable):
             of: a value of the column ``of`` that the measure has.
 
         Raises:
-            UnknownNameError: the table does not have the measure, or not for this value of ``of``.
+            UnknownNameError: the table does not have the measure, or does not have the measure for this value of ``of``.
         """
         from steerlens.plotting import inside_figure
 
@@ -79,22 +80,22 @@ def inside(
 
     Args:
         model: the base model.
-        methods: by name, ``Aligned`` or other methods that have a model of their own, or such models.
+        methods: the methods or models by name. A method, such as ``Aligned``, must have its own model.
         items: factual and cultural items in English and in other locales, for example a sample of test.
-        layers: block indices; all for ``None``.
+        layers: the block indices. ``None`` takes all blocks.
         draws: the number of random halves and resamples for intervals.
         seed: the seed of these draws.
 
     Raises:
-        SettingsError: a method has the name of the base model, or steers.
+        SettingsError: a method has the name of the base model, or a method steers.
         DataError: no locale shares enough concepts with English.
     """
     import pandas as pd
 
     if BEFORE in methods:
         raise SettingsError(
-            f"a method called {BEFORE!r} given: this name is reserved for the base model, which is always included. Give your "
-            "method another name."
+            f"a method has the name {BEFORE!r}, but this name is reserved for the base model, which is always included. Give "
+            "your method another name."
         )
     wanted = model.layers() if layers is None else layers_of(layers, model.layers(), f"model {model.name}")
     locales = tuple(code for code in items.locales if code != ENGLISH)
@@ -135,7 +136,8 @@ def _measured(stack: ResidualStack, draws: int, seed: int) -> Iterator[dict[str,
 
 
 def _compared(before: ResidualStack, old: VectorSet, after: ResidualStack, new: VectorSet) -> Iterator[dict[str, Any]]:
-    """Yields how the base model's vectors changed, and how cultural prompts moved along its LOC vector."""
+    """Yields the rows that describe how the base model's vectors changed, and how far cultural prompts moved along its LOC
+    vector."""
     for key, vector in old.items():
         name, locale = key
         cosines = torch.stack([_direction(new[key], layer).dot(_direction(vector, layer)) for layer in before.layers])

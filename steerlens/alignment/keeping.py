@@ -1,4 +1,5 @@
-"""Keeps localization: a loss term that holds the prompts' component along the LOC direction while a method aligns the model."""
+"""A loss term that protects localization. While a method aligns the model, the term keeps the component of prompts along the LOC
+direction unchanged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ from steerlens.steering import VectorSet
 
 @dataclass(frozen=True)
 class Keep:
-    """What an alignment should leave unchanged: the component of prompts along the LOC direction after one block.
+    """The part of the residual stream that an alignment should leave unchanged. This part is the component of prompts along the
+    LOC direction after one block.
 
-    ``weight`` times ``movement_loss`` of the last token of implicit cultural prompts is added to the method's loss. No paper
-    has this term. It tests whether alignment must erase culture.
+    ``movement_loss`` at the last token of implicit cultural prompts is multiplied by ``weight`` and added to the method's loss.
+    No paper uses this term. Training with the term shows whether alignment always erases culture.
     """
 
     vectors: VectorSet
@@ -34,7 +36,7 @@ class Keep:
     items: Items
     """Cultural items, for example those of train, whose implicit prompts are compared. Their answers are not read."""
     weight: float = 1.0
-    """The factor on the loss. With 1, a movement by the whole LOC vector costs one nat."""
+    """The factor on the loss. With factor 1, a movement by the complete LOC vector adds one nat to the loss."""
     name: str = "LOC"
     """The name of the vectors."""
 
@@ -42,7 +44,7 @@ class Keep:
         check_positive("keeping prompts where they are", weight=self.weight)
 
     def prompts(self, model: LensModel, locales: Sequence[str]) -> tuple[Encoded, ...]:
-        """Returns the implicit cultural prompts of some locales as tokens.
+        """Returns the implicit cultural prompts of the given locales as tokens.
 
         Args:
             model: the base model.
@@ -66,7 +68,7 @@ class Keep:
         return tuple(encoded(model.tokenizer, item.prompt().text, item.locale) for item in found)
 
     def loss(self, learner: Learner, batch: Sequence[Encoded]) -> Float[Tensor, ""]:
-        """Returns the mean loss of some prompts, multiplied by ``weight``.
+        """Returns the mean loss of the given prompts, multiplied by ``weight``.
 
         Args:
             learner: the model that is trained.
@@ -84,7 +86,7 @@ class Keep:
             locale: the locale, for example ``es-ES``.
 
         Raises:
-            SettingsError: there is no such vector, or it has no direction.
+            SettingsError: the locale has no vector with this name, or the vector does not have exactly one direction.
             LayerError: the vector was not taken at the layer.
         """
         own = self.vectors.of(locale).get(self.name)
@@ -97,7 +99,8 @@ class Keep:
         return edit.direction
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns a description of the kept component as JSON values, for a card."""
+        """Returns JSON values that describe the component that should stay unchanged. The card of the adapter contains these
+        values."""
         return {
             "vectors": self.vectors.digest(),
             "name": self.name,

@@ -21,7 +21,7 @@ Pooled = Literal["mean", "last"]
 
 
 class _Reached(Exception):
-    """The layer that is read has run; nothing above it is needed."""
+    """Stops a pass after the layer that is read, because later layers are not needed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Learner:
     blocks: Sequence[torch.nn.Module]
     """The model's blocks, in their order."""
     pad: int
-    """The token used for padding."""
+    """The id of the token with which shorter texts are padded."""
 
     @property
     def device(self) -> torch.device:
@@ -56,8 +56,8 @@ class Learner:
     def residuals(
         self, texts: Sequence[Encoded], layer: int, pooled: Pooled = "mean", *, before: bool = False
     ) -> Float[Tensor, "text d_model"]:
-        """Returns the residual stream after a block: the mean over each text's own tokens, or the last token of each text.
-        Blocks above do not run.
+        """Returns the residual stream after a block, as the mean over each text's tokens or at the last token of each text. Later
+        blocks do not run.
 
         Args:
             texts: the texts.
@@ -114,15 +114,17 @@ class Learner:
         return -self.log_probabilities(texts).sum() / sum(text.learned for text in texts)
 
     def check(self, texts: Sequence[Encoded], base: LensModel, tolerance: float = 1e-2) -> None:
-        """Checks once that logits at some tokens equal those of a whole pass, and that this is the base model.
+        """Checks that logits that are computed only at some tokens equal the logits of a complete pass. Also checks that the
+        trained model is the base model.
 
         Args:
             texts: a few texts.
-            base: the model that is to be trained, which was read before.
+            base: the model as ``sl.load`` returned it, before its files were read again for training.
             tolerance: the largest difference of a log probability, or of a residual relative to its size.
 
         Raises:
-            ModelError: the architecture changes its output in another way, or the model that was read now is another one.
+            ModelError: the architecture changes the logits in a way that steerlens does not know, or the files contain a
+                different model than before.
         """
         batch = self.pad_all(texts)
         with torch.no_grad():
@@ -141,7 +143,7 @@ class Learner:
         self._check_base(texts, base, tolerance)
 
     def _check_base(self, texts: Sequence[Encoded], base: LensModel, tolerance: float) -> None:
-        """Compares the last block's residual with the one in the model that was read before."""
+        """Compares the last block's residual in the trained model with the same residual in the base model."""
         layer = len(self.blocks) - 1
         batch = base.batch([base.row(text.ids) for text in texts])
         with torch.no_grad():
@@ -157,7 +159,8 @@ class Learner:
 
     @contextmanager
     def _at(self, asked: Tensor) -> Iterator[None]:
-        """Applies the output weights only to some tokens: ``[1, asked, vocabulary]``."""
+        """Inside the ``with`` block, the output weights are applied only to the requested tokens. The logits have the shape
+        ``[1, asked, vocabulary]``."""
         chosen: Callable[..., tuple[Tensor]] = partial(_chosen, asked)
         handle = self.model.get_base_model().get_output_embeddings().register_forward_pre_hook(chosen)
         try:
@@ -167,7 +170,7 @@ class Learner:
 
     @contextmanager
     def _without_adapter(self) -> Iterator[None]:
-        """Runs the model before training: without the adapter, dropout and gradients."""
+        """Inside the ``with`` block, the model runs as it was before training, without the adapter, dropout and gradients."""
         training = self.model.training
         self.model.eval()
         try:
@@ -178,5 +181,5 @@ class Learner:
 
 
 def _chosen(asked: Tensor, _module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-    """The hidden states at the requested tokens, ``[1, asked, d_model]``."""
+    """Returns the hidden states at the requested tokens, ``[1, asked, d_model]``."""
     return (inputs[0][asked][None],)

@@ -1,4 +1,4 @@
-"""The LoRA adapter that is trained, on its own copy of the Hugging Face model."""
+"""Makes a LoRA adapter on a separate copy of the Hugging Face model, so that the given model is not changed by training."""
 
 from typing import Any
 
@@ -19,17 +19,18 @@ _ATTENTION = ("attn", "attention")
 
 
 def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -> Learner:
-    """Returns the model, read again, with a new LoRA adapter (Hu et al., arXiv 2106.09685) on its blocks' linear maps.
+    """Reads the model again, and returns the new copy with a LoRA adapter (Hu et al., arXiv 2106.09685) on the linear maps of its
+    blocks.
 
     The given model is not changed. Only the adapter's weights have gradients.
 
     Args:
         model: the base model.
-        settings: the adapter's rank, factor and layers, and the seed of its first weights.
-        weights: ``all`` linear maps of the blocks, or only those of ``attention``.
+        settings: the adapter's rank, scale and layers, and the seed of its initial weights.
+        weights: ``all`` for all linear maps of the blocks, or ``attention`` for only the linear maps of attention.
 
     Raises:
-        ModelError: peft is not installed, the model cannot be loaded again, or its blocks have no such maps.
+        ModelError: peft is not installed, the model cannot be loaded again, or its blocks have no linear maps of this kind.
         LayerError: the settings name a layer that the model does not have.
     """
     try:
@@ -82,7 +83,7 @@ def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
 
 
 def _linear(hf: Any, block: str, weights: Weights) -> list[str]:
-    """The names of a block's linear maps. GPT-2 has its own class for them."""
+    """Returns the names of a block's linear maps. In GPT-2, linear maps have a separate class."""
     from transformers.pytorch_utils import Conv1D
 
     found = [

@@ -1,4 +1,4 @@
-"""The losses of alignment methods, as pure functions of tensors."""
+"""The losses of alignment methods, as functions of tensors only."""
 
 import torch
 from einops import einsum
@@ -13,18 +13,20 @@ def contrastive_loss(
     temperature: float,
     same: Bool[Tensor, "pair pair"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Returns the contrastive loss of parallel texts: each text should be nearer to its translation than to all others.
+    """Returns the contrastive loss of parallel texts. The loss is small if each text is nearer to its translation than to the
+    other translations.
 
     ``-mean_i log(exp(s_ii / t) / sum_j exp(s_ij / t))`` with the cosine similarity ``s_ij`` of text i and translation j and the
     temperature ``t`` (InfoNCE, van den Oord et al., arXiv 1807.03748; the alignment loss of Liu and Niehues, arXiv 2502.14830,
-    section 3). It is computed from texts to translations and from translations to texts, and the two values are averaged.
+    section 3). The loss is computed from texts to translations and from translations to texts, and the two values are averaged.
 
     Args:
         own: pooled residuals of the texts, ``[pair, d_model]``.
         other: pooled residuals of their translations, in the same order.
-        temperature: the divisor of similarities; the smaller it is, the more the nearest wrong text counts.
-        same: pairs with the same meaning (such as two wordings of one fact), ``[pair, pair]``: they are not used as wrong
-            answers for each other.
+        temperature: the divisor of similarities. With a smaller divisor, the most similar wrong translation has more influence on
+            the loss.
+        same: a mask ``[pair, pair]`` that is true for pairs with the same meaning, such as two wordings of one fact. Pairs with
+            the same meaning are not used as wrong answers for each other.
     """
     similarity = einsum(normalize(own, dim=1), normalize(other, dim=1), "a d, b d -> a b") / temperature
     right = torch.arange(len(own), device=own.device)
@@ -41,8 +43,8 @@ def preference_loss(
     reference_rejected: Float[Tensor, " pair"],
     beta: float,
 ) -> Float[Tensor, ""]:
-    """Returns the preference loss: relative to the model before training, the chosen answer should gain more than the rejected
-    one.
+    """Returns the preference loss. The loss is small if training raises the log probability of the chosen answer more than the
+    log probability of the rejected answer.
 
     ``-mean log sigmoid(beta * ((chosen - reference_chosen) - (rejected - reference_rejected)))`` (DPO, Rafailov et al., arXiv
     2305.18290, equation 7; the cross-lingual loss of Lee et al., arXiv 2505.14297, where the rejected answer is the translation
@@ -50,10 +52,11 @@ def preference_loss(
 
     Args:
         chosen: log probability of each chosen answer under the model that is trained, in nats, ``[pair]``.
-        rejected: the same for each rejected answer.
+        rejected: log probability of each rejected answer under the model that is trained.
         reference_chosen: log probability of each chosen answer under the model before training.
-        reference_rejected: the same for each rejected answer.
-        beta: how strongly the model is kept near the model before training. Smaller values allow larger changes.
+        reference_rejected: log probability of each rejected answer under the model before training.
+        beta: a number that limits how far the model moves away from the model before training. A smaller number allows larger
+            changes.
     """
     return -logsigmoid(beta * ((chosen - reference_chosen) - (rejected - reference_rejected))).mean()
 
@@ -61,15 +64,15 @@ def preference_loss(
 def movement_loss(
     after: Float[Tensor, "prompt d_model"], before: Float[Tensor, "prompt d_model"], vectors: Float[Tensor, "prompt d_model"]
 ) -> Float[Tensor, ""]:
-    """Returns how far residuals moved along vectors: the mean over prompts of the squared movement as a share of the vector's
-    length.
+    """Returns a measure of how far residuals moved along vectors. The measure is the mean over prompts of the squared movement,
+    as a share of the vector's length.
 
-    ``mean_i (((after_i - before_i) . v_i) / (v_i . v_i))^2``: a prompt that moved by its whole vector, in either direction,
-    adds 1, and a prompt that moved at right angles to it adds 0.
+    ``mean_i (((after_i - before_i) . v_i) / (v_i . v_i))^2``: a prompt that moved by its complete vector, in either direction,
+    contributes 1. A prompt that moved at right angles to its vector contributes 0.
 
     Args:
         after: residuals of the model that is trained, ``[prompt, d_model]``.
-        before: those of the model before training.
+        before: residuals of the model before training, in the same shape.
         vectors: the vector of each prompt, such as the LOC vector of its locale.
     """
     along = einsum(after - before, vectors, "p d, p d -> p") / einsum(vectors, vectors, "p d, p d -> p")

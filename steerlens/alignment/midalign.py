@@ -1,4 +1,5 @@
-"""MidAlign: brings parallel texts together in the middle layers, alternating with the language-model loss."""
+"""MidAlign, which makes the middle-layer residuals of parallel texts more similar. Batches of this loss alternate with batches of
+the language-model loss."""
 
 import logging
 from collections.abc import Sequence
@@ -24,8 +25,8 @@ _log = logging.getLogger("steerlens")
 class MidAlign(Objective):
     """The contrastive loss of pooled middle-layer residuals, alternating with the language-model loss.
 
-    Batches of pairs minimise ``contrastive_loss`` of the mean residuals of a text and of its translation after one middle
-    block. Every second batch minimises the negative log likelihood of texts in all locales.
+    In one kind of batch, training minimises ``contrastive_loss`` of the mean residuals of a text and of its translation after one
+    middle block. In every second batch, training minimises the negative log likelihood of texts in all locales.
     """
 
     layer: int
@@ -33,9 +34,9 @@ class MidAlign(Objective):
     temperature: float = 0.1
     """The divisor of similarities."""
     centred: bool = True
-    """Whether the mean of the batch, over both languages together, is subtracted before similarities are computed. In many
-    models, one direction that all texts share makes up nearly the whole norm, so that without this all cosines are near 1 and
-    the loss does not fall."""
+    """Whether the mean of the batch, over the two languages together, is subtracted before similarities are computed. In many
+    models, one direction that all texts share accounts for nearly the complete norm. Without the subtraction, all cosines are
+    then near 1, and the loss does not fall."""
     name: ClassVar[str] = "MidAlign"
     source: ClassVar[str] = (
         "Liu and Niehues, arXiv 2502.14830. Differs: the batch's mean is taken off the residuals; the contrastive loss is taken "
@@ -49,7 +50,7 @@ class MidAlign(Objective):
         check_positive(self.name, temperature=self.temperature)
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns pairs with English, and single texts in all locales and English.
+        """Returns two streams: pairs of an English text and its translation, and single texts in English and all locales.
 
         Args:
             corpus: the parallel texts.
@@ -83,5 +84,6 @@ class MidAlign(Objective):
 
 
 def _same(one: Example, other: Example) -> bool:
-    """Whether two examples must not be wrong answers for each other: they are about the same thing, or share a text."""
+    """Returns whether two examples must not be wrong answers for each other, because they are about the same concept or share a
+    text."""
     return one.about == other.about or any(a.ids == b.ids for a, b in zip(one.texts, other.texts, strict=True))

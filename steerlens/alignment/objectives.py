@@ -1,4 +1,4 @@
-"""The loss of an alignment method, as one class."""
+"""The base class of alignment methods. A subclass defines the examples and the loss of one method."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,29 +23,29 @@ class Example:
     """The input of a loss: one text, or parallel texts."""
 
     texts: tuple[Encoded, ...]
-    """One text, or several with the same meaning, the first in English."""
+    """One text, or several texts with the same meaning, of which the first text is in English."""
     about: str
-    """The thing that it is about: the concept, or the row's key. Two examples about the same thing are not used as wrong
-    answers for each other."""
+    """The subject of the example, which is the id of its concept or the key of its row. Two examples with the same subject are
+    not used as wrong answers for each other."""
 
 
 Stream = Sequence[Example]
-"""Examples from which batches are made. A method with several streams takes a batch of each in turn."""
+"""Examples from which batches are made. A method with several streams takes a batch from each stream in turn."""
 
 
 @dataclass(frozen=True)
 class Objective(ABC):
-    """A method of alignment: how it makes examples from parallel texts, and its loss.
+    """A method of alignment, which makes examples from parallel texts and has a loss.
 
-    A new method is one such class: a frozen dataclass whose fields are its settings.
+    To add a method, write a subclass that is a frozen dataclass. The fields of the class are the method's settings.
     """
 
     name: ClassVar[str]
     """The method's name in tables and figures."""
     source: ClassVar[str]
-    """The paper, and how this implementation differs from it."""
+    """The paper of the method, and the differences between this implementation and the paper."""
     weights: ClassVar[Weights] = "all"
-    """The weights that its adapter changes."""
+    """The weights that the method's adapter changes."""
     least_batch: ClassVar[int] = 1
     """The smallest number of examples in a batch from which the method can learn."""
 
@@ -64,7 +64,7 @@ class Objective(ABC):
 
     @abstractmethod
     def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:
-        """Returns the parts of the loss of a batch by name; their sum is minimised.
+        """Returns the parts of the loss of a batch by name. Training minimises the sum of the parts.
 
         Args:
             learner: the model that is trained.
@@ -78,7 +78,7 @@ class Objective(ABC):
 
 
 def check_positive(whose: str, **settings: float) -> None:
-    """Refuses settings that are not numbers above zero.
+    """Raises an error for settings that are not numbers above zero.
 
     Args:
         whose: the owner of the settings, for the error.

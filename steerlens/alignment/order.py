@@ -1,4 +1,4 @@
-"""The order in which examples are learned. It is the same for the same seed, however often a run is interrupted."""
+"""The order in which examples are learned. The order depends only on the seed, even if a run is interrupted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +21,20 @@ class Batch:
 
 
 class Batches(Sequence[Batch]):
-    """Every batch of a run, in order. The streams take turns, and a stream is shuffled again when all its examples were used.
+    """All batches of a run, in order. The updates use each stream in turn. When all examples of a stream were used, the stream is
+    shuffled again.
 
-    All batches of one update belong to the same stream, so that their gradients are of the same loss.
+    All batches of one update belong to the same stream, so their gradients come from the same loss.
     """
 
     def __init__(
         self, streams: Sequence[Stream], kept: Sequence[Encoded], *, steps: int, size: int, accumulate: int, seed: int
     ) -> None:
-        """Draws the order.
+        """Draws the order of the examples.
 
         Args:
             streams: the examples of each kind of batch.
-            kept: prompts whose component along the LOC direction should not change; an empty sequence for none.
+            kept: prompts whose component along the LOC direction should not change. The sequence can be empty.
             steps: the number of updates.
             size: the number of examples in a batch.
             accumulate: the number of batches in an update.
@@ -61,6 +62,6 @@ class Batches(Sequence[Batch]):
 
 
 def _shuffled(n: int, length: int, rng: np.random.Generator) -> list[int]:
-    """``length`` indices below ``n``: all in random order, repeated with a new order each time."""
+    """Returns ``length`` indices below ``n``. All indices follow in a random order, and then again in a new random order."""
     rounds = -(-length // n)
     return [int(i) for _ in range(rounds) for i in rng.permutation(n)][:length]

@@ -1,4 +1,4 @@
-"""Several training runs, one after another or each in a worker."""
+"""Runs several trainings, one after another or in separate workers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from steerlens.training import TrainingSettings
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """The arguments of ``train`` other than the model, as a value that can be sent to a worker."""
+    """The arguments of ``train`` without the model. A ``Training`` can be sent to a worker."""
 
     corpus: ParallelCorpus
     """The parallel texts."""
@@ -30,38 +30,38 @@ class Training:
     out: str | Path
     """The folder for the adapter, its checkpoints, its card and its log. Each training needs its own folder."""
     locales: tuple[str, ...] | None = None
-    """The locales that are aligned with English; ``None`` takes all locales of the corpus except English."""
+    """The locales that are aligned with English. ``None`` takes all locales of the corpus except English."""
     settings: TrainingSettings | None = None
-    """The settings of the training; the defaults for ``None``."""
+    """The settings of the training. ``None`` uses the defaults."""
     keep: Keep | None = None
-    """What the training should leave unchanged; nothing for ``None``."""
+    """What the training should leave unchanged. ``None`` means nothing."""
     held_out: Items | None = None
-    """Items whose answers no text may contain; not checked for ``None``."""
+    """Items whose answers no text may contain. ``None`` skips this check."""
 
     @property
     def folder(self) -> Path:
-        """The absolute path of the folder, so that workers with another working directory find it too."""
+        """The absolute path of the folder, so that workers with another working directory also find the folder."""
         return Path(self.out).expanduser().resolve()
 
 
 def train_all(model: LensModel, trainings: Sequence[Training], *, executor: Executor | None = None) -> list[Aligned]:
-    """Trains several adapters of one model. With an executor, as many are trained at a time as it has workers.
+    """Trains several adapters of one model. With an executor, each worker trains one adapter at a time.
 
-    A finished training is not repeated, and an interrupted one continues from its last checkpoint, whichever worker runs it.
+    A finished training is not repeated. An interrupted training continues from its last checkpoint, on any worker.
 
     Args:
         model: the base model, which is not changed.
         trainings: the trainings to run.
-        executor: the executor, as for ``sweep``; ``None`` trains in this process. Workers on other machines write into a folder
-            that all machines share under the same path.
+        executor: the executor that runs the trainings. ``sweep`` takes the same executors. ``None`` trains in this process.
+            Workers on other machines write into a folder that all machines share under the same path.
 
     Returns:
         The trained adapters, in the order of ``trainings``.
 
     Raises:
-        SettingsError: two trainings use the same folder, or ``train`` raises it.
-        DataError, ModelError, FingerprintError: as for ``train``.
-        FileError: a checkpoint cannot be written; or a worker on another machine wrote into a folder that is not shared.
+        SettingsError: two trainings use the same folder, or ``train`` raises this error.
+        DataError, ModelError, FingerprintError: the same reasons as in ``train``.
+        FileError: a checkpoint cannot be written, or a worker on another machine wrote into a folder that is not shared.
     """
     folders = [training.folder for training in trainings]
     if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
@@ -93,7 +93,7 @@ def _trained(model: LensModel, training: Training) -> Aligned:
 
 
 def _trained_elsewhere(work: tuple[SentModel, Training]) -> Card:
-    """Trains in a worker and returns the card. The adapter is in the folder."""
+    """Trains an adapter in a worker and returns its card. The worker writes the adapter to the folder of the training."""
     sent, training = work
     return _trained(sent.load(), training).card
 

@@ -11,7 +11,7 @@ from steerlens.models.tokens import Tokenizer
 
 
 def about(row: ParallelText) -> str:
-    """Returns the thing that a row is about: its concept, or its key if it has no concept.
+    """Returns the subject of a row, which is the id of its concept, or the row's key if the row has no concept.
 
     Args:
         row: a parallel text.
@@ -22,7 +22,7 @@ def about(row: ParallelText) -> str:
 def single_texts(
     corpus: ParallelCorpus, codes: Sequence[str], tokenizer: Tokenizer, *, answered: bool = False
 ) -> tuple[Example, ...]:
-    """Returns every text of some locales as a separate example. If a question has an answer, only the answer is learned.
+    """Returns every text of the given locales as a separate example. If a question has an answer, only the answer is learned.
 
     Args:
         corpus: the parallel texts.
@@ -53,7 +53,7 @@ def pairs_with_english(corpus: ParallelCorpus, locales: Sequence[str], tokenizer
 
 
 def some(found: tuple[Example, ...], what: str) -> tuple[Example, ...]:
-    """Returns examples, if there are any.
+    """Returns the given examples. Raises an error if there are no examples.
 
     Args:
         found: the examples.

@@ -1,4 +1,4 @@
-"""Transformers' ``Trainer``, with a method's loss in place of its own."""
+"""A subclass of Transformers' ``Trainer`` that minimises the loss of an alignment method."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _DIVERGED = 3.0
 
 
 class AlignmentTrainer(Trainer):  # type: ignore[misc]
-    """A trainer that takes batches in their order, and minimises a method's loss."""
+    """A trainer that takes batches in the given order, and minimises the loss of an alignment method."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             settings: the settings of the training.
             folder: the folder of the adapter.
             accumulate: the number of batches in an update.
-            keep: what should stay unchanged.
+            keep: what the training should leave unchanged, or ``None``.
         """
         own = learner.device
         arguments = TrainingArguments(
@@ -86,21 +86,21 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         """The parts of the loss in the batches of this update."""
 
     def close(self) -> None:
-        """Removes the progress bar, however the training ended."""
+        """Removes the progress bar, even if the training ended with an error."""
         self._watch.close()
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002
-        """Returns the loss of a batch: the sum of its parts, which are also noted.
+        """Returns the loss of a batch, which is the sum of its parts. The parts are also recorded for the log.
 
         Args:
-            model: the model as the trainer wraps it; the learner has the same model.
+            model: the model in the form in which the trainer wraps it. The learner has the same model.
             inputs: ``{"batch": Batch}``.
-            return_outputs: whether outputs should be returned too; there are none.
-            num_items_in_batch: not used, as losses are means.
+            return_outputs: whether an empty dictionary is returned with the loss.
+            num_items_in_batch: an argument of Transformers that is not used, because losses are means.
 
         Raises:
             ModelError: a part is not finite.
-            SettingsError: a part does not depend on the adapter, so that nothing is learned from it.
+            SettingsError: a part of the loss does not depend on the adapter, so nothing is learned from this part.
         """
         batch: Batch = inputs["batch"]
         parts = self.objective.losses(self.learner, batch.examples, batch.stream)
@@ -121,7 +121,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         return (total, {}) if return_outputs else total
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-        """Returns 0: operations are not counted.
+        """Returns 0, because operations are not counted.
 
         Args:
             inputs: a batch.
@@ -129,7 +129,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         return 0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Returns the sampler of batches in their order, which is already random."""
+        """Returns a sampler that keeps the order of the batches, because this order is already random."""
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -137,7 +137,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
 
         Raises:
             ModelError: the weights are not finite.
-            FileError: the checkpoint cannot be written; earlier ones are kept.
+            FileError: the checkpoint cannot be written. Earlier checkpoints are kept.
         """
         if not all(bool(own.isfinite().all()) for own in self.model.parameters() if own.requires_grad):
             raise _diverging(self.state, f"weights are NaN or infinite at step {self.state.global_step}", self.args.learning_rate)
@@ -149,12 +149,12 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
             kept = ", ".join(map(str, whole(folder))) or "none yet"
             raise FileError(
                 f"the checkpoint of step {self.state.global_step} cannot be written into {folder} ({error!s:.200}). "
-                f"Checkpoints that are kept: {kept}. Free some space, and repeat the same call: it continues from the last "
+                f"Checkpoints that are kept: {kept}. Free some space, and repeat the same call to continue from the last "
                 "checkpoint."
             ) from error
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
-        """Writes the adapter as safetensors, and nothing in a format that can run code."""
+        """Writes the adapter as safetensors. No file is written in a format that can run code."""
         self.model.save_pretrained(output_dir or self.args.output_dir, save_embedding_layers=False)
 
 
@@ -166,12 +166,12 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Shows the progress bar, starting at the step at which the run begins."""
+        """Shows the progress bar, which starts at the step from which the run continues."""
         self._bar = progress(self._steps, f"Training {self._name}", "step")
         self._bar.initial = self._bar.n = state.global_step  # the speed is that of the steps from here on
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Records and shows the parts of the loss, and checks whether one diverges."""
+        """Records and shows the parts of the loss, and checks whether a part diverges."""
         means = {name: sum(values) / len(values) for name, values in self._trainer.seen.items()}
         self._trainer.seen = {}
         state.log_history += [{"step": state.global_step, "part": name, "value": value} for name, value in means.items()]
@@ -204,10 +204,10 @@ def _diverging(state: Any, what: str, rate: float) -> ModelError:
 
 
 def _check_device(own: torch.device, others: torch.device) -> None:
-    """Refuses a GPU on which Transformers would not train.
+    """Raises an error if the model is on a GPU on which Transformers would not train.
 
     Raises:
-        SettingsError: the model is on another GPU than the first.
+        SettingsError: the model is not on the first GPU.
     """
     if own.type == "cuda" and own != others:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Trains an adapter of a model by a method, in a folder from which an interrupted run continues."""
+"""Trains an adapter of a model by an alignment method. An interrupted run continues from the checkpoints in its folder."""
 
 import gc
 import logging
@@ -31,7 +31,7 @@ from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
 _NO_MEMORY = ("can't allocate memory", "out of memory")
-"""Texts in allocators' errors that have no error class of their own."""
+"""Texts in the errors of memory allocators that do not have a separate error class."""
 
 
 def train(
@@ -47,8 +47,8 @@ def train(
 ) -> Aligned:
     """Trains a LoRA adapter of a model by any method of alignment.
 
-    The model itself is not changed. The same call continues from the last checkpoint of an interrupted run, and returns the
-    result of a finished one.
+    The given model is not changed. If the run was interrupted, the same call continues from the last checkpoint. If the run is
+    finished, the same call returns its result.
 
     Args:
         model: the base model, as ``sl.load`` returns it.
@@ -56,9 +56,9 @@ def train(
         objective: the method, with the loss that is minimised.
         locales: the locales that are aligned with English; ``None`` takes all locales of the corpus except English.
         out: the folder for the adapter, its checkpoints, its card and its log.
-        settings: the settings of the training; the defaults for ``None``.
-        keep: what the training should leave unchanged; nothing for ``None``.
-        held_out: items that no text may give away, such as those of dev and test; not checked for ``None``.
+        settings: the settings of the training. ``None`` uses the defaults.
+        keep: what the training should leave unchanged. ``None`` means nothing.
+        held_out: items whose answers no text may reveal, such as the items of dev and test. ``None`` skips this check.
 
     Raises:
         DataError: the corpus contains nothing that the method can use, or contains answers of held-out items, or the tokenizer
@@ -76,8 +76,8 @@ def train(
     check_languages(model.tokenizer, corpus, (ENGLISH, *codes))
     if model.dtype is torch.bfloat16:
         _log.warning(
-            "%s is in bfloat16: when an adapter is merged into such weights, small changes are lost by rounding. Load the "
-            "model in float32 to see everything that is learned, above all in early checkpoints.",
+            "%s is in bfloat16: when an adapter is merged into such weights, small changes are lost by rounding. Load the model "
+            "in float32 to keep these changes, which are most important in early checkpoints.",
             model.name,
         )
     streams, left_out = _usable(objective.streams(corpus, codes, model.tokenizer), chosen.max_tokens)
@@ -99,7 +99,7 @@ def train(
 
 
 def _locales(corpus: ParallelCorpus, given: Sequence[str] | str | None) -> tuple[str, ...]:
-    """The locales that are aligned with English."""
+    """Returns the locales that are aligned with English."""
     there = [code for code in corpus.locales if code != ENGLISH]
     wanted = tuple(there if given is None else [given] if isinstance(given, str) else dict.fromkeys(given))
     if lacking := [code for code in wanted if code not in there]:
@@ -147,7 +147,8 @@ def _card(
 
 
 def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], int]:
-    """The examples whose texts have learned tokens and are not too long (``most``), and the number of the other examples."""
+    """Returns the examples whose texts have learned tokens and at most ``most`` tokens, and the number of examples that are left
+    out."""
     kept = tuple(
         tuple(one for one in stream if all(text.learned and len(text.ids) <= most for text in one.texts)) for stream in streams
     )
@@ -167,7 +168,7 @@ def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], i
 
 @contextmanager
 def _own_random_numbers(model: LensModel) -> Iterator[None]:
-    """Restores the random numbers of Python, NumPy and PyTorch afterwards, as training sets all of them."""
+    """Restores the random states of Python, NumPy and PyTorch after training, because training sets their seeds."""
     import random
 
     import numpy as np
@@ -183,7 +184,7 @@ def _own_random_numbers(model: LensModel) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """Everything that a training needs."""
+    """The model, the examples, the settings and the folder of a training."""
 
     model: LensModel
     objective: Objective
@@ -194,13 +195,13 @@ class _Run:
     folder: Path
 
     def trained(self) -> tuple[list[dict[str, Any]], int]:
-        """Trains in batches of the requested size. Whenever the memory is too small, the size is halved.
+        """Trains in batches of the requested size. If the memory is too small, the size is halved, several times if necessary.
 
         Returns:
             The log of the training, and the size of the batches.
 
         Raises:
-            ModelError: the memory is too small even for the smallest batch.
+            ModelError: the memory is too small for the smallest batch.
         """
         size, accumulate = self.settings.batch_size, self.settings.accumulate
         while True:
@@ -220,13 +221,13 @@ class _Run:
                 )
             size, accumulate = smaller, accumulate * (size // smaller)
             _log.warning(
-                "a batch of this size does not fit into memory: training continues with batches of %d, and %d of them per "
-                "update. A contrastive loss then compares with fewer wrong answers.",
+                "a batch of this size does not fit into memory, so training continues with a batch size of %d and %d batches per "
+                "update. With smaller batches, a contrastive loss uses fewer wrong answers.",
                 *(size, accumulate),
             )
 
     def _once(self, size: int, accumulate: int) -> list[dict[str, Any]]:
-        """Trains from the last checkpoint onward, and returns the log."""
+        """Trains from the last checkpoint to the end, and returns the log."""
         steps, seed = self.settings.steps, self.settings.seed
         batches = Batches(self.streams, self.prompts, steps=steps, size=size, accumulate=accumulate, seed=seed)
         learner = learner_of(self.model, self.settings, self.objective.weights)
@@ -246,7 +247,8 @@ def _is_of_memory(error: BaseException) -> bool:
 
 
 def _let_go() -> None:
-    """Frees objects that nothing else refers to: a trainer and its callbacks refer to each other."""
+    """Frees the memory of a trainer. The memory is not freed automatically, because a trainer and its callbacks refer to each
+    other."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Multilingual tuning: questions answered in every language."""
+"""Multilingual tuning, which trains a model to answer questions in every language."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from steerlens.models.tokens import Tokenizer
 
 @dataclass(frozen=True)
 class MultilingualTuning(Objective):
-    """The negative log likelihood of answers, after the same questions in every language.
+    """The negative log likelihood of answers to the same questions in every language.
 
-    Rows with a single locale count too. In this way, questions about a country's culture are mixed in with that country's
-    answers.
+    Rows with a single locale are also used. A corpus can therefore contain questions about a country's culture with the answers
+    of this country.
     """
 
     name: ClassVar[str] = "multilingual tuning"

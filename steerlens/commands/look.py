@@ -16,9 +16,9 @@ from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
 
 _ENOUGH = 10
-"""The smallest number of concepts of each kind with which the classifier of form is trained and cross-validated."""
+"""The smallest number of concepts of each kind for measuring how well the form of prompts distinguishes the kinds."""
 _REPEATS = 0.2
-"""The smallest share of repeated four-token sequences in a text that is reported as repetition."""
+"""A share of four-token sequences that occurred earlier in the same text. From this share on, a text counts as repetitive."""
 
 
 def steer(args: Namespace) -> str:
@@ -105,7 +105,7 @@ def _counted(items: Items, args: Namespace) -> str:  # noqa: ARG001 (every actio
 
 
 def _asked(items: Items, code: str) -> int:
-    """Returns the number of items of a locale whose question was asked in a survey."""
+    """Returns the number of items of a locale whose question was part of a survey."""
     return sum(item.evidence is not None for item in items.of(locale=code))
 
 
@@ -117,8 +117,8 @@ def _shown(items: Items, args: Namespace) -> str:
 
 
 def _checked(items: Items, args: Namespace) -> str:
-    """Raises one error that lists all problems. Without problems, returns how well form alone distinguishes factual and cultural
-    prompts."""
+    """Raises an error that lists all problems. If there are no problems, returns a text that says how well form alone
+    distinguishes factual from cultural prompts."""
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
@@ -129,7 +129,7 @@ def _checked(items: Items, args: Namespace) -> str:
     columns = ["locale", "auroc", "length_factual", "length_cultural", "concepts"]
     whole, pairs = form_separability(items).frame[columns].round(2), matched(items)
     if len(pairs.concepts) < 2 * _ENOUGH:
-        alike = f"{len(pairs.concepts) // 2} pairs of concepts are alike in form, which are too few for a measurement."
+        alike = f"{len(pairs.concepts) // 2} pairs of concepts are similar in form, which are too few for a measurement."
     else:
         table = form_separability(pairs).frame[columns].round(2)
         alike = f"Pairs matched in form (sl.probing.matched):\n{table.to_string(index=False)}"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _KINDS: dict[str, Kind] = {"EN": "factual", "LOC": "cultural"}
 """The kind of items from which each vector is computed."""
 _ENDS = 5
-"""The number of loss values at the beginning and at the end of a training run that are averaged."""
+"""The number of loss values that are averaged at the beginning of a training run, and also at its end."""
 
 
 def demo(args: Namespace) -> str:
@@ -98,7 +98,7 @@ def sweep(args: Namespace) -> str:
 
 
 def _swept(table: Sweep, vector: str, score: str, folder: Path) -> str:
-    """Returns the grid of one score as text, with marks at predicted cells, and the path of its figure."""
+    """Returns the grid of one score as a text in which predicted cells have a mark, and the path of the figure."""
     cells = table.cells(score)
     texts = cells.assign(text=[f"{c.change:+.3f}{'' if c.exact else '~'}" for c in cells.itertuples()])
     grid = texts.pivot(index="layer", columns="strength", values="text").fillna("")

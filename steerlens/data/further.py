@@ -1,4 +1,5 @@
-"""Makes the rows of a further country from the rows of a language of the atlas, with the country's own answers and words."""
+"""Makes the rows of an additional country, such as Mexico, from the rows of an atlas locale with the same language. The country
+has its own answers and words."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -55,10 +56,10 @@ def further_rows(code: str) -> Callable[[Row], Row | None]:
     """Returns a function that turns a row of the language into a row of the country. The function returns ``None`` for a concept
     to which the country has no answer.
 
-    An answer of another country keeps only its first name, because its further names are often also used in the country.
+    Only the first name of another country's answer is kept, because people of this country often also use the other names.
 
     Args:
-        code: a further locale that is ``like`` a locale of the atlas.
+        code: a further locale whose field ``like`` names a locale of the atlas.
 
     Raises:
         FileError: the locale has no ``own.json``, or the file is not JSON.

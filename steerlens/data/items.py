@@ -1,7 +1,7 @@
 """Items, the prompts that are made from items, and splits by concept.
 
-An item is one concept in one locale. Splits, folds and resamples divide concepts, not items, so no concept is trained on in one
-locale and tested in another locale.
+An item is one concept in one locale. Splits, folds and resamples divide concepts, not items, so no concept is used for training
+in one locale and for testing in another locale.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class Item:
     topic: str = ""
     """The topic of the item, such as ``food``, or an empty text for an item without a topic."""
     relation: str = ""
-    """The relation that a generated item asks about, for example ``capital``. Whole relations can be held out."""
+    """The relation that a generated item asks about, for example ``capital``. A split can hold out complete relations."""
     source: str = ""
     """The source of the question and the answer: ``written``, or a package with its version and key."""
     tags: tuple[str, ...] = ()
@@ -97,8 +97,8 @@ class Item:
 
     def about(self, country: str) -> "Item":
         """Returns the cultural item with a question that names another locale's country, and with the other locale's answer as
-        the right answer. The new item tests whether a model answers for the named country instead of the language of the
-        question.
+        the right answer. The new item tests whether a model answers for the named country, and not for the country of the
+        question's language.
 
         Args:
             country: the code of the locale whose country is named, for example ``el-GR``. One of the choices must be the answer
@@ -168,7 +168,8 @@ class Items(Sequence[Item]):
     """An ordered collection of items that can be divided by locale, kind and concept."""
 
     items: Sequence[Item]
-    """The items, as a tuple. Very many items are a sequence that makes each item when the item is used."""
+    """The items, as a tuple. A very large number of items is stored as a sequence that creates each item when the item is
+    used."""
     name: str = "items"
     """The name of the items in tables."""
     notes: Mapping[str, int] = field(default_factory=dict, compare=False)
@@ -205,7 +206,7 @@ class Items(Sequence[Item]):
         locales.
 
         Raises:
-            UnknownNameError: there are no items of the locale here.
+            UnknownNameError: these items contain no item of the locale.
         """
         if locale is not None and locale not in self.locales:
             raise UnknownNameError("locale", locale, self.locales, "These are the locales that the items contain.")
@@ -242,8 +243,8 @@ class Items(Sequence[Item]):
         named = tuple(item.about(country) for item in self.items if _can_name(item, country))
         if not named:
             raise DataError(
-                f"no item of {self.name!r} has both a template and a different answer for {country}: expected cultural items "
-                f"of other locales that contain the answers of {country}. Give such items, for example the items of the atlas."
+                f"no item of {self.name!r} has both a template and a different answer for {country}: expected cultural items of "
+                f"other locales that contain the answers of {country}. For example, give the items of the atlas."
             )
         return replace(self, items=named)
 
@@ -337,8 +338,8 @@ class Items(Sequence[Item]):
     def named_pairs(self, locale: str, kind: Kind = "factual", country: str = "") -> PromptPairs:
         """Returns pairs of a question with the country's name in front (``España: ¿Qué …?``) and the question without the name.
 
-        Factual questions give these pairs too, but no LOC pairs. Pairs of factual questions show how much a LOC vector depends on
-        culture.
+        The questions may also be factual, although factual questions have no LOC pairs. Pairs of factual questions show how much
+        a LOC vector depends on culture.
 
         Args:
             locale: the locale of the questions.

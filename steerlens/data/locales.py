@@ -19,7 +19,7 @@ locale."""
 _FILE = "locale.json"
 _CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
 _EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
-"""The expected form of the fields that are not texts, for errors."""
+"""A description of the expected value of each field that is not a text, for errors."""
 
 
 @dataclass(frozen=True)

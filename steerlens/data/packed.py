@@ -18,7 +18,7 @@ class PackedItems(Sequence[Item]):
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._rows: list[bytes] = []
         self._heads: dict[tuple[Any, ...], int] = {}
-        """The number of each combination of the values that items share (kind, locale, owners, topic, relation, source, tags,
+        """A number for each combination of the values that items share (kind, locale, owners, topic, relation, source, tags,
         cloze, evidence)."""
         self._by_number: list[tuple[Any, ...]] = []
         for item in items:

@@ -37,8 +37,9 @@ class PromptPairs:
             object.__setattr__(self, side, tuple(_prompt(given, side) for given in getattr(self, side)))
         if not self.positive or not self.negative or len(self.positive) != len(self.negative):
             raise PairsError(
-                f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: expected "
-                "the same number of both, and at least one of each. Check that the items contain both sides (English and the "
+                f"pairs {self.name!r} have {len(self.positive)} positive and {len(self.negative)} negative prompts: expected the "
+                "same number of positive and negative prompts, and at least one of each. Check that the items contain both sides "
+                "(English and the "
                 "locale for EN pairs, explicit questions for LOC pairs)."
             )
 

@@ -36,7 +36,8 @@ def place(seed: int, name: str) -> float:
 def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
     """Returns the part (0 train, 1 dev, 2 test) of each group, which depends on the group's number from ``place``.
 
-    A part can be empty by chance if there are very few groups. The nearest group is then moved to the empty part.
+    If there are very few groups, a part can be empty by chance. The group with the nearest number is then moved to the empty
+    part.
     """
     order = sorted(set(groups), key=lambda group: place(seed, group))
     first, second, _ = accumulate(shares)

@@ -1,4 +1,4 @@
-"""Measures every item under every method. The plane and the effects by item are computed from these answers."""
+"""Measures every item under every method. The plane and the effects by item are computed from the measured answers."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,7 +85,8 @@ class Answers(ScoredTable):
         return answers_heatmap(means.agg(value=("value", "mean"), n=("concept", "nunique")).reset_index(), known)
 
     def wordings(self) -> Wordings:
-        """Returns the mean over the wordings of a question and the spread between them, by method, locale and score.
+        """Returns the mean of each score over the wordings of a question, and the spread between the wordings, by method and
+        locale.
 
         Raises:
             DataError: no concept has two wordings. ``sl.data.atlas(wordings=3, cloze=True)`` contains concepts with several
@@ -138,7 +139,7 @@ def answered(
     """Measures every item with the unsteered model, with its explicit prompt, and under each method.
 
     The method ``explicit prompt`` is measured on the items that have an explicit prompt. A method that uses explicit prompts
-    is measured on all items. If a method uses explicit prompts, an item without an explicit prompt is asked by its implicit
+    is measured on all items. If a method uses explicit prompts, an item without an explicit prompt is asked with its implicit
     prompt.
 
     Args:
@@ -146,7 +147,7 @@ def answered(
         items: usually the test part of a split. Consistency is measured if English is among the locales.
         methods: the methods by name. A method is given as a plan, the plan of each locale, a choice, a ``Checkpoint``,
             another model, hooks, or any ``Method``.
-        scores: names of scores, or your own scores. The companions of these scores (such as margins) are measured too.
+        scores: names of scores, or your own scores. Companions of the scores (such as margins) are measured too.
         controls: the controls of every plan; ``True`` gives 20 random directions and the next locale's plan.
         locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
             except English.
@@ -240,12 +241,12 @@ class _Marker:
 
     @property
     def rounds(self) -> int:
-        """The number of passes over the items: for choices, for held-out text and for generated text."""
+        """The number of passes over the items. Choices, held-out text and generated text each need a separate pass."""
         return len({"choices" if own in _OF_CHOICES else own for own in self.evidence})
 
     @property
     def total(self) -> int:
-        """The number of items of all locales, times the number of passes over them."""
+        """The number of items of all locales, multiplied by the number of passes over the items."""
         return sum(len(self.items.of(locale=code)) for code in self.locales) * self.rounds
 
     def answered(
@@ -259,7 +260,7 @@ class _Marker:
         beside: bool,
     ) -> tuple[list[Row], dict[str, dict[str, str]]]:
         """Returns the rows of a group of methods, and a description of each method in each locale. Models that the methods
-        load are released.
+        loaded are released at the end.
 
         Args:
             group: the methods by name.
@@ -267,7 +268,7 @@ class _Marker:
             texts: held-out texts of each locale.
             bar: the progress bar.
             explicit: whether the unsteered model also answers explicit prompts.
-            beside: whether the unsteered model and the explicit prompt were measured before.
+            beside: whether the unsteered model and the explicit prompt have already been measured.
         """
         every = {code: variants_of(self.model, group, self.locales, code, controls, explicit=explicit) for code in self.locales}
         known = (UNSTEERED, EXPLICIT) if beside else ()
@@ -286,7 +287,7 @@ class _Marker:
         return rows, described
 
     def _parts(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None) -> Iterator["_Part"]:
-        """Yields the parts of the work in one locale for all variants."""
+        """Yields all work for one locale: the work on choices, on held-out text and on generated text, for all variants."""
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
@@ -383,7 +384,7 @@ class _Part:
     def of_one(
         cls, code: str, task: Task, label: Label, prepared: Prepared, made: Callable[["pd.DataFrame"], Iterable[Row]]
     ) -> "_Part":
-        """Returns a part with one task.
+        """Returns a ``_Part`` with one task.
 
         Args:
             code: the code of the locale.

@@ -4,7 +4,8 @@ To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an i
 ``g_l`` is the derivative of the margin with respect to the residual after block ``l``, summed over the steered tokens. The
 method is called attribution patching (Nanda 2023; Syed, Rager and Conmy, arXiv 2310.10348). One forward and one backward pass
 give ``g_l . v`` for every layer and vector at once. If a cell of the same vector and layer was run, the prediction is a
-parabola instead of a straight line. The parabola passes through the cell and has the slope ``g_l . v`` at strength 0.
+parabola instead of a straight line. The parabola passes through the change that was measured in the cell, and has the slope
+``g_l . v`` at strength 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ class Attribution:
     bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
     """The quadratic coefficient of the prediction, for each layer at which a cell was run."""
     unknown_of: str = ""
-    """The name of an intervention whose derivative is not known. The effect of this intervention is known only in cells that
+    """The name of an intervention whose derivative is not known, so that the intervention's effect is known only in cells that
     were run."""
 
     @classmethod
@@ -62,11 +63,11 @@ class Attribution:
             return strength * self.slopes[layer] + strength * strength * self.bends.get(layer, 0.0)
 
     def anchored(self, layer: int, strength: float, change: Float[ndarray, " item"]) -> "Attribution":
-        """Returns this attribution with its curve at ``layer`` passing through ``change`` at ``strength``, as measured in a
-        cell that was run.
+        """Returns a copy of this attribution whose prediction at ``layer`` and ``strength`` is ``change``, the change measured
+        in a cell.
 
         If the change is not finite, the prediction stays a straight line. If no derivative is known, the prediction is a
-        straight line through the change.
+        straight line through ``change``.
         """
         if layer not in self.slopes:
             straight = np.where(np.isfinite(change), change, 0.0) / strength
@@ -115,7 +116,8 @@ def slopes_along(
 
 
 def joined(pieces: Sequence[Attribution]) -> Attribution:
-    """Returns the attribution of the items of all pieces, one piece after another. Quadratic coefficients are not included.
+    """Joins the attributions of several lists of items into one attribution, in the given order. Quadratic coefficients are
+    not included.
 
     Args:
         pieces: the attributions of one vector at the same layers, at least one.

@@ -38,8 +38,8 @@ class Choices(Mapping[str, Chosen]):
     each: Mapping[str, Chosen]
     """The choices by name. The names are the contrasts, and ``surgical`` if several contrasts share a locale."""
     tried: Combinations
-    """The combinations that were run on dev. Surgical steering was chosen from these combinations, from their cells, and from
-    the unsteered model."""
+    """The combinations of cells that were run on dev. Surgical steering was chosen from the combinations, the single cells,
+    and the unsteered model."""
 
     def __getitem__(self, name: str) -> Chosen:
         """Returns the choice with the given name.
@@ -84,7 +84,7 @@ class Choices(Mapping[str, Chosen]):
         if SURGICAL not in self.each:
             raise SettingsError(
                 f"only these contrasts were swept together: {', '.join(self.each)}. Surgical steering combines two or more "
-                "contrasts that have a locale in common. Sweep such contrasts together."
+                "contrasts that have a locale in common. Sweep contrasts with a common locale together."
             )
         return self.each[SURGICAL]
 
@@ -95,7 +95,7 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
     if lacking:
         raise SettingsError(
-            f"the sweep lacks the scores {sorted(lacking)}, which its contrasts are meant to raise. Sweep again with these "
+            f"the sweep lacks the scores {sorted(lacking)}, which its contrasts are meant to raise. Sweep again with the missing "
             "scores."
         )
     cache = ScoreCache(
@@ -142,8 +142,8 @@ def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]
 
 
 def _tops(ordered: list[PlanSpec], chosen: PlanSpec, n: int) -> list[PlanSpec]:
-    """Returns the cells of one contrast that are combined with cells of other contrasts. At the layer of the chosen cell, the
-    chosen cell is used."""
+    """Returns the cells of one contrast that are combined with cells of other contrasts. If the contrast's chosen cell is at
+    the layer of one of the returned cells, the chosen cell replaces this cell."""
     tops = at_other_layers(ordered, n)
     return [chosen if chosen.steps and chosen.steps[0].layer == top.steps[0].layer else top for top in tops]
 
@@ -154,13 +154,13 @@ def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
     if len(strengths) > 1 and spec.steps[0].strength == max(strengths):
         log.info(
             "%s was chosen at the largest swept strength, so a larger strength may be better. To try larger strengths, use "
-            "sweep(..., mode='exact', extend=%d), which doubles the largest strength as long as the best cell is there.",
+            "sweep(..., mode='exact', extend=%d), which doubles the largest strength while the best cell has this strength.",
             *(spec, swept.meta.get("extend", 0) + 2),
         )
 
 
 def _parts(source: SweptFrom, swept: Sweep) -> list[Part]:
-    """Returns the parts on which the swept items are scored: one for each locale and kind that was swept."""
+    """Returns the swept items of each locale and kind, with the vectors of the locale."""
     frame = swept.frame
     locales = dict.fromkeys(source.vectors.locales_in(source.items))
     if ENGLISH in set(frame["locale"]):  # some scores are measured on English items
@@ -197,18 +197,18 @@ def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tu
     if len(locales) > 1 and any(len(vectors.named(name).locales or both) > len(both) for name in locales):
         listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in locales.items())
         how = (
-            f"combinations are chosen by {', '.join(both)}, which all contrasts have in common"
+            f"combinations are chosen in {', '.join(both)}, because all contrasts were swept there"
             if both
             else "no combination is chosen"
         )
         log.warning(
-            "The contrasts were swept in different locales (%s). Each contrast is chosen by its own locales, and %s.", listed, how
+            "The contrasts were swept in different locales (%s). Each contrast is chosen in its own locales, and %s.", listed, how
         )
     return both
 
 
 def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> dict[str, list[PlanSpec]]:
-    """Returns the specs of each contrast's cells, and puts them into the cache.
+    """Returns the specs of each contrast's cells, and puts the results of the cells into the cache.
 
     Raises:
         SettingsError: no cell of a contrast was run, or several contrasts are combined and all cells are at one layer.
@@ -218,9 +218,9 @@ def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> d
     if not all(counts.values()) or (len(aims) > 1 and layers < 2):
         listed = " and ".join(f"{n} {name}" for name, n in counts.items())
         raise SettingsError(
-            f"the sweep contains {listed} cells that were run and have finite scores, at {layers} layers: expected such cells "
-            "for every contrast, at two layers or more (cells that were only predicted do not count). Sweep all contrasts, at "
-            "more layers, in mode 'exact' or 'screened'."
+            f"the sweep contains {listed} cells that were run and have finite scores, at {layers} layers: expected cells of "
+            "every contrast, at two or more layers. Cells that were only predicted do not count. Sweep all contrasts at more "
+            "layers, in mode 'exact' or 'screened'."
         )
     specs = _noted(cache, run)
     return {name: [spec for spec in specs if spec.name == name] for name in aims}
@@ -263,7 +263,7 @@ def _places(run: "pd.DataFrame") -> set[tuple[str, str]]:
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
-    """Puts the sweep's cells into the cache, for the parts on which the cells were run, and returns the cells' specs.
+    """Puts the results of the sweep's cells into the cache, and returns the specs of the cells.
 
     Raises:
         SettingsError: the sweep and the items differ.
@@ -281,7 +281,7 @@ def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
             if set(rows["concept"]) != order.keys():
                 raise SettingsError(
                     f"the sweep and the given items differ in {locale}: expected the items that were swept, and vectors for "
-                    "the locales that were swept. Give these items and vectors."
+                    "the locales that were swept. Give the items and vectors of the sweep."
                 )
             base = _unknown(lines, order)  # filled by the cells of every vector, which may contain different scores
             for (vector, layer, strength, tokens), cell in rows.groupby(CELL, sort=False):

@@ -1,4 +1,4 @@
-"""The table of combinations. The table contains the steps of each combination and the scores of every item under the
+"""The table of combinations of cells. The table contains the steps of each combination, and the scores of every item under the
 combination."""
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEAN = "mean"
-"""The name of the row for all locales together. In this row, a concept counts once, with the mean over its locales."""
+"""The name of the row for all locales together. In the row ``mean``, a concept counts once, with the mean over its locales."""
 COLUMNS = ("method", "locale", "score", "n", "value", "change", "low", "high", "of", "control", "draws", "p")
 
 
@@ -69,7 +69,7 @@ def _check_names(answers: "pd.DataFrame", first: str, second: str, scores: Seque
 
 
 def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Yields the row of one score, if the score was measured for both methods on some item. Concepts are ordered by name."""
+    """Yields the row of one score, if at least one item has this score for both methods. Concepts are ordered by name."""
     own = part[part["score"] == score]
     table = own.pivot_table(index=["concept", "locale"], columns="method", values="value")
     table = table.reindex(columns=list(dict.fromkeys((first, second)))).dropna()
@@ -82,13 +82,14 @@ def _difference(part: "pd.DataFrame", first: str, second: str, score: str, seed:
 
 
 def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> list[dict[str, Any]]:
-    """Returns the results of every method in every locale and over all locales, as rows of ``COLUMNS``.
+    """Returns the results of every method in every locale and over all locales, as rows with the columns ``COLUMNS``.
 
     Args:
         answers: one row per method, draw, locale and concept, with the columns ``of`` and ``control``. The methods include
             ``unsteered``.
         score: the name of the score in the rows.
-        column: the column that is averaged. Rows without a value are left out, item by item.
+        column: the column that is averaged. An item is left out if its row for a method or for the unsteered model has no
+            value.
         seed: the seed of the bootstrap.
     """
     there = answers[answers[column].notna()]

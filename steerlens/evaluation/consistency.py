@@ -26,7 +26,7 @@ def rank_consistency(scores: Sequence[float], others: Sequence[float]) -> float:
     n = len(scores)
     if n != len(others) or not n:
         raise PromptError(
-            f"{n} and {len(others)} candidates given for the two languages: expected the same number in both, at least 1."
+            f"one language has {n} candidates and the other has {len(others)}: expected the same number in both, at least 1."
         )
     first, second = (np.argsort(-np.asarray(given, dtype=float), kind="stable") for given in (scores, others))
     overlap = [len(set(first[:j]) & set(second[:j])) / j for j in range(1, n + 1)]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _TIE = 1e-6
-"""The weight of the margin relative to the share of right answers. With this small weight, the margin orders only layers with
-the same share."""
+"""The weight of the margin relative to the share of right answers. The weight is so small that the margin decides only between
+layers with the same share of right answers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Depths(ResultTable):
     deeper.
 
     The measure ``peak`` is the best layer. The measure ``centre`` is the mean layer, weighted by the gain (a layer without a
-    gain has the weight zero). ``centre`` depends less on single cells than ``peak``. Each layer counts with its best strength.
-    The column ``gain`` contains the gain at the peak. The gain at the peak is overestimated because it is the largest of many
-    gains.
+    gain has the weight zero). ``centre`` depends less on single cells than ``peak``. Each layer is represented by its best
+    strength. The column ``gain`` contains the gain at the peak. The gain at the peak is overestimated because it is the
+    largest of many gains.
 
     Each pair of vectors also has rows for the difference, for example ``LOC - EN``. In the rows of ``LOC - EN``, ``layer`` is
     the number of layers by which LOC is deeper, and ``deeper`` is the share of resamples in which LOC is deeper.
@@ -67,7 +67,7 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
 
     Args:
         frame: the rows of a sweep.
-        scores: the score of each vector, in order.
+        scores: the score of each vector, by the vector's name. The rows of the result have the order of ``scores``.
         draws: the number of resamples of concepts. Each vector is resampled separately, because the vectors' items share no
             concept.
         seed: the seed of the resamples.
@@ -107,12 +107,12 @@ def changes_by_cell(frame: "pd.DataFrame", vector: str, score: str) -> tuple[lis
 def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFrame":
     """Returns the change of a score by concept (rows), and by layer and strength of one vector's cells (columns).
 
-    If the score has a companion (such as the margin), a millionth of the companion's change is added, so that cells do not
-    tie. Strengths that were not run at all layers (for example strengths added by ``extend``) are left out, so that all
-    layers count with the same strengths. A concept that lacks one of the remaining cells is left out, too.
+    If the score has a companion (such as the margin), a millionth of the companion's change is added, so that two cells rarely
+    have the same value. Strengths that were not run at all layers (for example strengths added by ``extend``) are left out, so
+    that all layers count with the same strengths. A concept that lacks one of the remaining cells is left out, too.
 
     Args:
-        frame: the rows of a sweep. The change of a concept is its mean over the locales in these rows.
+        frame: the rows of a sweep. The change of a concept is the mean over the locales in ``frame``.
         vector: the vector's name.
         score: the score's name.
 
@@ -155,8 +155,8 @@ def _checked(frame: "pd.DataFrame", scores: Mapping[str, str]) -> Mapping[str, s
 
 
 def _resampled(layers: Sequence[int], changes: NDArray, draws: int, seed: Sequence[int]) -> tuple[dict[str, NDArray], float]:
-    """Returns the peak and the centre, each ``[1 + draw]``, and the gain at the peak. The first value is for all concepts,
-    and the other values are for resamples."""
+    """Returns the peak and the centre, each of shape ``[1 + draw]``, and the gain at the peak. The first value of an array is
+    for all concepts, and the other values are for resamples."""
     means = np.concatenate([changes.mean(axis=0)[None], bootstrap_means(changes, draws=draws, seed=seed)])
     best = means.max(axis=2)  # [1 + draw, layer]
     return {"peak": _peak(layers, best), "centre": _centre(layers, best)}, float(best[0].max())

@@ -41,6 +41,6 @@ def check_of_items(scores: Iterable[Score], whose: str) -> None:
     bad = [score.name for score in scores if score.evidence == "reading"]
     if bad:
         raise SettingsError(
-            f"scores {bad} given for {whose}: expected scores of items, but these are scores of held-out text. Give these "
-            "scores to answered, plane or side_effects, which measure held-out text."
+            f"{whose} needs scores of items, but {bad} are scores of held-out text. To measure scores of held-out text, "
+            "use answered, plane or side_effects."
         )

@@ -1,4 +1,5 @@
-"""The effect on test of a vector that is computed from n pairs, compared with the vector from all pairs."""
+"""The effect on test items of a vector that is computed from n pairs, compared with the effect of the vector from all
+pairs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,10 @@ class FewerPairs(ResultTable):
     """The change of a score, and of its companion, under vectors made from n pairs, by number of pairs.
 
     Columns: vector, score, pairs (the number of pairs), n (concepts), draws, change, low, high, concepts_low, concepts_high.
-    ``draws`` is the number of vectors that were made from this number of pairs. ``change`` is the mean over draws, and over
-    locales within a concept. 95% of the draws are between ``low`` and ``high``. ``concepts_low`` and ``concepts_high`` are the
-    ends of the 95% interval over concepts. The row with the largest number of pairs uses all pairs and has one draw.
+    ``draws`` is the number of vectors, each made from a random draw of ``pairs`` pairs. ``change`` is the mean change over
+    draws and over the locales of a concept. 95% of the draws are between ``low`` and ``high``. ``concepts_low`` and
+    ``concepts_high`` are the ends of the 95% interval over concepts. The row with the largest number of pairs uses all pairs
+    and has one draw.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -74,7 +76,7 @@ def fewer_pairs(
     """Measures the effect of vectors that are computed from only n pairs, for several n, on items that were not used for
     these vectors.
 
-    A vector from few pairs is used unchanged. Noise makes such a vector longer than the vector from all pairs.
+    Noise makes a vector from few pairs longer than the vector from all pairs. The vectors are not rescaled.
 
     Args:
         model: the model that is steered.
@@ -83,7 +85,7 @@ def fewer_pairs(
             is also the steered layer.
         strength: the factor on the vector.
         score: a score's name, or your own score; ``None`` takes the score that the contrast is meant to raise.
-        pairs: the numbers of pairs. Numbers larger than the number of pairs of the smallest locale are left out.
+        pairs: the numbers of pairs. Numbers that are larger than ``differences.fewest`` are left out.
         tokens: the choice of steered tokens.
         draws: the number of vectors for each number of pairs.
         seed: the seed of the draws and of the intervals over concepts.

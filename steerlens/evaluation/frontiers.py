@@ -1,5 +1,5 @@
-"""The frontier: the trade-off between transfer and localization along a path of methods. For each point, the share of
-resamples measures how certain its place on the Pareto front is."""
+"""The frontier: the trade-off between transfer and localization along a path of methods. The share of resamples in which a
+point is on the Pareto front measures how certain the point's place on the front is."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,8 +139,8 @@ def frontier(
         model: the base model on which methods are compared.
         items: the items that are scored, usually the test part of a split.
         paths: the paths by name. A path is a mapping from numbers (training steps or strengths) to methods, or an object
-            whose ``points()`` returns such a mapping (for example an aligned model). One method alone is a path with one point
-            at 1. Methods are given as in ``plane``.
+            whose ``points()`` returns such a mapping (for example an aligned model). A single method is a path with one point,
+            whose number is 1. Methods are given as in ``plane``.
         scores: names of scores, or your own scores. The scores of the axes are measured too.
         axes: the two scores of the Pareto front; transfer and localization by default.
         locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
@@ -180,13 +180,13 @@ def frontier(
 def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 2000, seed: int = 0) -> "pd.Series":
     """Returns the share of resamples of the concepts in which each point is on the Pareto front of two axes.
 
-    Concepts that only one axis has are resampled separately for each axis. Concepts that both axes have are resampled once
-    for both axes. The same resamples are used for all points.
+    Concepts that are measured on only one axis are resampled separately for each axis. Concepts that are measured on both axes
+    are resampled once for both axes. The same resamples are used for all points.
 
     Args:
         first: the gain of each concept at each point on the first axis, ``[concept, point]``. A larger gain is better.
-        second: the gain of each concept at each point on the second axis, ``[concept, point]``. Points that only one axis has
-            are left out.
+        second: the gain of each concept at each point on the second axis, ``[concept, point]``. Points that are missing on one
+            of the axes are left out.
         draws: the number of resamples.
         seed: the seed of the resamples.
 
@@ -241,7 +241,7 @@ def _gains(answers: "pd.DataFrame", axis: str) -> "pd.DataFrame":
     """Returns the gain of each concept at each point on one axis, for the concepts that can be measured at all points.
 
     Raises:
-        SettingsError: there are no such concepts.
+        SettingsError: no concept can be measured at all points.
     """
     rows = rows_of_score(answers, axis)
     table = rows.pivot_table(index=["concept", "locale"], columns="method", values="value", sort=False)
@@ -268,6 +268,6 @@ def _names_of(axes: tuple[GivenScore, GivenScore], items: Items) -> tuple[str, s
         if not any(item.kind in score.kinds for item in items):
             raise SettingsError(
                 f"{items!r} contain no {score.kind} items: expected {score.kind} items, because {score.name} is measured on "
-                f"{score.kind} items. Give such items, or choose other axes."
+                f"{score.kind} items. Give {score.kind} items, or choose other axes."
             )
     return known[0].name, known[1].name

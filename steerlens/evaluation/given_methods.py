@@ -57,7 +57,7 @@ def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
     taken = [name for name in given if name in (UNSTEERED, EXPLICIT)]
     if taken:
         raise SettingsError(
-            f"a method called {taken[0]!r} given: this name is reserved, because every table includes a method with this name. "
+            f"the name {taken[0]!r} was given to a method, but every table already includes a method with this name. "
             "Give your method another name."
         )
     return {name: method_of(own, name) for name, own in given.items()}

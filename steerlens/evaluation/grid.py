@@ -34,8 +34,8 @@ repeat more unsteered passes."""
 _PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
 LEAST, _LAYERS = 6, 3
-"""The smallest number of cells that are run for each vector, and the smallest number of layers of these cells. Several layers
-are needed because contrasts are combined at different layers."""
+"""The smallest number of cells that a screened sweep runs for each vector, and the smallest number of different layers of the
+cells. Several layers are needed because contrasts are combined at different layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ Found = dict[Place, dict[StepSpec, Cell]]
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells of vectors, layers and strengths, on items of some locales and kinds."""
+    """The cells of a sweep: every vector, layer and strength, on the items of some locales and kinds."""
 
     model: LensModel
     parts: Mapping[Place, Items]
@@ -119,7 +119,7 @@ class Grid:
                 yield cell, own[cell.vector].at(cell.layer, cell.strength, cell.tokens)
 
     def _vectors_at(self, place: Place) -> Mapping[str, Intervention]:
-        """Returns the vectors that are measured on a part, by name."""
+        """Returns the vectors that are measured on one part of the items, by name."""
         return {name: vector for name, vector in self.vectors.of(place[0]).items() if self.measured(place, name)}
 
     def predict(self, run: Found | None = None) -> Found:
@@ -167,8 +167,8 @@ class Grid:
         """Runs the most promising cells and predicts all other cells from the derivative and from one strength at every
         layer.
 
-        One strength is run with logits for only a part of the vocabulary, on the kind of items for which the vector is
-        meant. On the other kind of items, the prediction uses only the derivative.
+        The first strength is run with logits for only a part of the vocabulary, and only on the items on which the vector's
+        own score is measured. For all other items, the prediction uses only the derivative.
 
         Raises:
             SettingsError: the only strength is 0.
@@ -186,8 +186,8 @@ class Grid:
         return {place: {**predicted.get(place, {}), **more[place]} for place in self.parts}
 
     def _is_meant(self, cell: StepSpec, place: Place) -> bool:
-        """Returns whether a cell is run at the anchor strength on a kind of items. A vector that is an addition is run only
-        on the items on which its own score is measured."""
+        """Returns whether a screened sweep runs a cell on a kind of items before other strengths are predicted. A steering
+        vector is run only on the items on which its own score is measured."""
         aims = [score for score in self.scores[cell.vector] if score.name == self.aim(cell.vector)]
         added = isinstance(self.vectors.of(place[0]).get(cell.vector), SteeringVector)
         return not added or not aims or place[1] in aims[0].kinds
@@ -291,8 +291,8 @@ def parts_of(items: Items, locales: Iterable[str], kinds: Sequence[Kind]) -> dic
 
 
 def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
-    """Returns the first ``n`` cells of several ordered lists, taken from the lists in turn. The cells include the best cell
-    of each of a few layers."""
+    """Returns ``n`` cells from the tops of several ordered lists, taken from the lists in turn. The best cells of several
+    layers are always included."""
     merged = [cell for rank in zip_longest(*orders) for cell in rank if cell is not None]
     by_layer: dict[int, StepSpec] = {}
     for cell in merged:
@@ -303,8 +303,8 @@ def first_of(orders: Sequence[Sequence[StepSpec]], n: int) -> list[StepSpec]:
 def _gains(
     found: Found, bases: Mapping[Place, Sequence[Outcome]], score: Score, finer: Score | None, vector: str
 ) -> dict[StepSpec, tuple[float, ...]]:
-    """Returns the mean predicted change of a score and of its finer score, for each cell of a vector. Cells with changes that
-    are not finite are left out."""
+    """Returns the mean predicted change of a score and of its companion (the argument ``finer``), for each cell of a vector.
+    Cells with changes that are not finite are left out."""
     changes: dict[StepSpec, list[list[float]]] = {}
     measured = [score, *([finer] if finer else [])]
     for (code, kind), cells in found.items():

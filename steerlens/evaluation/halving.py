@@ -107,7 +107,8 @@ def _order(grid: Grid, seed: int) -> dict[Place, list[list[int]]]:
 
 
 def _between(order: Mapping[Place, Sequence[Sequence[int]]], done: float, share: float) -> dict[Place, list[int]]:
-    """Returns the indices of the items of each part that lie between two shares of the part's concepts."""
+    """Returns the indices of each part's items between two positions in the order of concepts. A position is given as a share
+    of the part's concepts."""
     found = {}
     for at, groups in order.items():
         first, last = (min(len(groups), max(_FEW, math.ceil(own * len(groups)))) if own else 0 for own in (done, share))
@@ -125,9 +126,9 @@ def _better(grid: Grid, found: Found, bases: Bases, cells: Sequence[StepSpec]) -
 
 def _by_degrees(grid: Grid, vector: str) -> Score:
     """Returns the score by which a vector's cells are compared. The score is the graded form of the vector's own score if
-    this form is measured. Otherwise the score is the companion of the own score or, without a companion, the own score
-    itself. A vector without its own score uses its first score. A score that is not computed from choices is replaced by the
-    margin."""
+    this form is measured. Otherwise the score is the companion of the vector's own score. Without a companion, the score is
+    the vector's own score itself. A vector without its own score uses its first score. A score that is not computed from
+    choices is replaced by the margin."""
     by_name = {score.name: score for score in grid.scores[vector]}
     own = grid.own_score(vector)
     found = by_name.get(own.graded) or by_name.get(own.companion) or own

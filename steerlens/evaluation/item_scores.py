@@ -16,7 +16,7 @@ ITEM_COLUMNS = ("locale", "kind", "concept", "score", "value")
 """The columns of each row: the item's locale, kind and concept, the name of the score, and the value. The value is NaN if the
 score cannot be measured."""
 _KEYS = ("plan", "vector", "layer", "strength", "tokens", "locale", "kind", "concept")
-"""The columns that identify a cell and an item. A table may have only some of them."""
+"""The columns that identify a cell and an item. A table may have only some of these columns."""
 Row = dict[str, Any]
 English = Mapping[str, Outcome]
 """The unsteered English outcomes of factual items, by concept."""
@@ -98,12 +98,13 @@ def _row(locale: str, kind: str, concept: str, score: Score, value: float) -> Ro
 
 
 def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Series":
-    """Returns a column of one score, matched by cell and item to the rows of another score. Rows without a match are NaN.
+    """Returns a column of ``others``, with one value for each row of ``rows``. Rows are matched by cell and item, and a row
+    without a match gets NaN.
 
     Args:
         rows: the rows of one score.
-        others: the rows of the other score, which may have more items.
-        column: the column of the other score that is returned.
+        others: the rows of another score, which may have more items.
+        column: the column of ``others`` that is returned.
     """
     keys = [name for name in _KEYS if name in rows]
     found = rows[keys].merge(others[[*keys, column]], on=keys, how="left")[column]
@@ -111,7 +112,7 @@ def beside(rows: "pd.DataFrame", others: "pd.DataFrame", column: str) -> "pd.Ser
 
 
 def by_concept(frame: "pd.DataFrame") -> "pd.Series":
-    """Returns the concept of each row, without the number of the wording. Intervals resample these concepts.
+    """Returns the concept of each row, without the number of the wording. Bootstrap intervals resample the returned concepts.
 
     Args:
         frame: rows with a column ``concept``.

@@ -13,8 +13,8 @@ from steerlens.models.hooks import Hook, residual_hook
 from steerlens.steering import SteeringPlan
 
 EXPLICIT = "explicit prompt"
-"""The name of the method that names the country in the prompt and does not steer. LOC steering tries to reach the results of
-this method."""
+"""The name of the method that names the country in the prompt and does not steer. The explicit prompt shows which results LOC
+steering tries to reach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ class Checkpoint(Method):
     def _adapted(self, model: LensModel) -> LensModel:
         if model.spec.adapter is not None:
             raise SettingsError(
-                f"adapter {self.source} given for {model.name}, which already has adapter {model.spec.adapter}: expected a "
+                f"adapter {self.source} was given for {model.name}, which already has adapter {model.spec.adapter}: expected a "
                 "model without an adapter. Merge the model's adapter into its weights, save the merged model, and load the "
                 "merged model as the base."
             )
@@ -260,14 +260,15 @@ class Hooked(Method):
         except LookupError as error:
             names = ", ".join(str(name) for name, _ in hooks)
             raise SettingsError(
-                f"hooks at {names} given, but {model.name} does not have all of these hook points ({error}): expected names of "
+                f"hooks at {names} were given, but {model.name} lacks some of these hook points ({error}): expected names of "
                 f"TransformerLens hook points, such as {residual_hook(0)!r}."
             ) from error
 
 
 @dataclass(frozen=True, eq=False)
 class Composed(Method):
-    """Two methods at once. The second method is put on top of the first method, for example a plan on an adapter."""
+    """Two methods that are used together. The second method is put on top of the first method, for example a plan on an
+    adapter."""
 
     first: Method
     second: Method
@@ -298,7 +299,7 @@ class Composed(Method):
         if below.model is not model and _replaces(self.second, locale):
             raise SettingsError(
                 f"a whole checkpoint was put on top of {below.model.name}, but a checkpoint would replace this model: expected "
-                "an adapter, a plan or hooks on top. Give the two as separate methods."
+                "an adapter, a plan or hooks on top. Give the checkpoint as a separate method."
             )
         above = self.second.prepared(below.model, locale)
         among = (model, below.model, above.model)
@@ -308,7 +309,7 @@ class Composed(Method):
 
 
 def _replaces(method: Method, locale: str) -> bool:
-    """Returns whether a method replaces the model with which it is used by another model."""
+    """Returns whether a method runs another model instead of the model that it is given."""
     if isinstance(method, Composed):
         return _replaces(method.first, locale) or _replaces(method.second, locale)
     own = method.each.get(locale) if isinstance(method, Checkpoints) else method
@@ -316,7 +317,7 @@ def _replaces(method: Method, locale: str) -> bool:
 
 
 def _moved(plan: SteeringPlan, among: Sequence[LensModel]) -> SteeringPlan:
-    """Returns a plan of one of the given models as a plan of the last model."""
+    """Moves a plan from one of the given models to the last model, and returns the moved plan."""
     if all(plan.fingerprint.differences(own.fingerprint) for own in among):
         plan.check(among[-1])  # raises an error
     return plan.moved_to(among[-1])

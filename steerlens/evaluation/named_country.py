@@ -78,8 +78,8 @@ def named_country(
     named = countries if countries is not None else tuple(dict.fromkeys(code for item in cultural for code in item.answers))
     if isinstance(named, str) or not named:
         raise SettingsError(
-            f"countries={countries!r} given: expected a list of locale codes. The items must contain the answers of these "
-            "locales."
+            f"countries={countries!r} given: expected a list of locale codes. The items must contain the answers of the "
+            "given locales."
         )
     rows, codes = [], locales_of(items, methods_of(methods), locales)
     for country in named:

@@ -84,4 +84,4 @@ class Reading:
     locale: str
     text: str
     nats: float
-    """The mean negative log probability of the text's tokens after the first one."""
+    """The mean negative log probability of all tokens of the text except the first token."""

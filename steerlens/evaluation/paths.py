@@ -108,7 +108,7 @@ def _by_locale(own: Mapping[Any, Any]) -> bool:
 
 
 def point_name(path: str, at: float) -> str:
-    """Returns the name of a point among the methods of a plane.
+    """Returns the name that a point has as a method of a plane.
 
     Args:
         path: the name of the point's path.

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXPECTED_SPREAD = {"factual": (0.3, 0.15), "cultural": (0.15, 0.05)}
-"""The expected effect of a plan, for each kind of items. The first number is the share of items whose answer becomes right or
-wrong. The second number is the correlation between two locales' changes of a concept. The numbers are rounded results of Gemma
-3 270M (experiments/choosing, the last table)."""
+"""The expected effect of a plan, for each kind of items. The first number of a pair is the share of items whose answer becomes
+right or wrong. The second number is the correlation between the changes of a concept in two locales. The numbers are rounded
+results of Gemma 3 270M (experiments/choosing, the last table)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def power(
         found = [row for score in known for row in _of_answers(given, score)]
     if not found:
         raise SettingsError(
-            f"there are no items on which {' or '.join(score.name for score in known)} can be measured. Give such items."
+            f"there are no items on which {' or '.join(score.name for score in known)} can be measured. Give other items."
         )
     for row in found:
         row["detectable"] = detectable(row["spread"], row["n"], power=power, level=level)
@@ -149,4 +149,4 @@ def _spread(changes: "pd.Series") -> tuple[float, int]:
 def _needs(concepts: Any) -> str:
     import pandas as pd
 
-    return "" if pd.isna(concepts) else f"; that change needs {concepts}"
+    return "" if pd.isna(concepts) else f"; {concepts} concepts are needed to detect the given change"

@@ -17,7 +17,7 @@ from steerlens.settings import Scoring
 
 @dataclass(frozen=True)
 class Question:
-    """An item as tokens, with the divisor of each name of its choices."""
+    """An item as tokens. A choice has one or more names (its text and its aliases), and each name has a divisor."""
 
     item: Item
     row: Row

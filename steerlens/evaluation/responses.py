@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 BOTH_WAYS = (*(-strength for strength in reversed(STRENGTHS)), *STRENGTHS)
-"""The usual strengths, with a positive and with a negative sign."""
+"""The default strengths, which are positive and negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class Response(ResultTable):
         return pd.DataFrame(rows)
 
     def curve(self, *, seed: int = 0) -> "pd.DataFrame":
-        """Returns the mean change of each score and of its margin by strength, including strength 0.
+        """Returns the mean change of each score and of its companion (such as the margin) by strength, including strength 0.
 
         Args:
             seed: the seed of the bootstrap.
@@ -125,7 +125,8 @@ class Response(ResultTable):
         Returns:
             A table with the columns vector, score, finer, locale, kind, strength, n (concepts), margin, low and high (the 95%
             interval of ``margin`` over concepts), change (the change of the score). ``finer`` is the name of the score's
-            companion, or of the score itself. ``margin`` is the change of the finer score, in its unit.
+            companion or, without a companion, of the score itself. ``margin`` is the change of the score that ``finer`` names,
+            in the unit of this score.
         """
         import pandas as pd
 

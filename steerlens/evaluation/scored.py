@@ -14,7 +14,7 @@ class ScoredTable(ResultTable):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads a table that ``save`` wrote. Scores of an evaluation harness in the table are registered.
+        """Reads a table that ``save`` wrote. If the table contains scores of an evaluation harness, the scores are registered.
 
         Args:
             path: the Parquet file.

@@ -41,10 +41,10 @@ class Scorer:
             scoring: how choices are presented and scored; ``None`` takes the defaults.
             batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
             memory: the largest number of bytes for the cached residuals of a batch in a sweep, or for the cached blocks in a
-                backward pass. Layers that do not fit are cached in further passes.
+                backward pass. If the residuals of all layers do not fit, further passes cache the remaining layers.
             short: whether the logits of a sweep's plans are computed for only a part of the vocabulary. The part contains the
-                tokens of the choices and the tokens that are probable in the unsteered model. A short vocabulary finds
-                promising plans at a small part of the cost.
+                tokens of the choices and the tokens that are probable in the unsteered model. A short vocabulary is enough to
+                find promising plans and takes much less time.
             plans: the number of plans of later sweeps. The size of the batches depends on the number of plans.
 
         Raises:
@@ -70,7 +70,7 @@ class Scorer:
 
     @property
     def base(self) -> list[Outcome]:
-        """The outcome of every item without a plan of this scorer. The outcomes are computed once for the model's current
+        """The outcome of every item when the scorer applies no plan. The outcomes are computed once for the model's current
         hooks and weights."""
         return self._outcomes(self.engine.base)
 
@@ -86,15 +86,15 @@ class Scorer:
         return self._outcomes(self.engine.log_probabilities(plan))
 
     def sweep(self, plans: Sequence[SteeringPlan]) -> Iterator[tuple[int, list[Outcome] | None]]:
-        """Scores every item under every plan. Work that all plans share is done once: the blocks below the first steered
-        layer and, if no plan steers these tokens, the tokens before a prompt's last token.
+        """Scores every item under every plan. The blocks below the first steered layer are run only once for all plans. If no
+        plan steers the tokens before a prompt's last token, these tokens are also run only once.
 
         Args:
             plans: any number of plans of this model.
 
         Yields:
-            A pair of the plan's index and ``None`` after each batch of a plan, to show progress. After the last batch of a
-            plan, the pair contains the plan's outcomes instead of ``None``.
+            A pair after each batch of a plan, to show progress. The pair contains the plan's index and ``None`` or, after the
+            last batch of the plan, the plan's outcomes.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -107,8 +107,8 @@ class Scorer:
     ) -> Float[Tensor, "layer item d_model"]:
         """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
 
-        The margin is the answer's score minus the score of another choice. The other choice is the choice that has the best
-        score in the unsteered model, except the answer.
+        The margin is the answer's score minus the runner-up's score. The runner-up is the choice, other than the answer, that
+        has the best score in the unsteered model.
 
         Args:
             layers: block indices; the derivatives are in ascending order.

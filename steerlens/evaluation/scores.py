@@ -54,11 +54,11 @@ def exact_match(writing: Writing) -> bool:
 
 
 def preference(margin: float) -> float:
-    """Returns the probability of the answer in a choice between the answer and the best other choice. The probability is the
-    softmax over the two scores.
+    """Returns the probability of the answer if only the answer and the best other choice are compared. The probability is the
+    softmax over the scores of the two choices.
 
-    The preference is a graded form of whether the answer wins. Unlike the mean margin, the mean preference is not dominated
-    by a few items on which steering has a very large effect.
+    The preference is a number between 0 and 1 that shows how clearly the answer wins. Unlike the mean margin, the mean
+    preference is not dominated by a few items on which steering has a very large effect.
 
     Args:
         margin: the score of the answer minus the score of the best other choice, in nats per token.
@@ -67,8 +67,8 @@ def preference(margin: float) -> float:
 
 
 def _goes_on(answer: str, rest: str, *, spaced: bool) -> bool:
-    """Returns whether the last number of an answer continues in the following text. If words are separated by spaces, a last
-    word that continues counts too."""
+    """Returns whether the last number of an answer continues in the following text. In languages with spaces between words,
+    the function also checks whether the last word continues."""
     if answer[-1:].isdigit():
         rest = rest[1:] if rest[:1] in (".", ",") and rest[1:2].isdigit() else rest
         return rest[:1].isdigit() or (spaced and rest[:1].isalpha())
@@ -95,17 +95,18 @@ LOCALIZATION_MARGIN = Score("localization_margin", lambda o: o.margin, "cultural
 TRANSFER_PREFERENCE = Score(
     "transfer_preference", lambda o: preference(o.margin), "factual", unit="probability", label="factual preference"
 )
-"""The probability of the right answer in a choice between the right answer and the best other choice."""
+"""The probability of the right answer if only the right answer and the best other choice are compared."""
 LOCALIZATION_PREFERENCE = Score(
     "localization_preference", lambda o: preference(o.margin), "cultural", unit="probability", label="cultural preference"
 )
-"""The probability of the local answer in a choice between the local answer and the best other choice."""
+"""The probability of the local answer if only the local answer and the best other choice are compared."""
 MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
 """The margin of factual and cultural items: the score of the answer minus the score of the best other choice."""
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
 """The log probability of the text of the right or local answer, with the scoring's normalisation."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
-"""The RankC of an item with the English item of the unsteered model (Qi, Fernández and Bisazza, arXiv 2310.10378)."""
+"""The RankC of an item: how similar its ranking of the choices is to the unsteered model's ranking for the English item (Qi,
+Fernández and Bisazza, arXiv 2310.10378)."""
 PERPLEXITY = Score(
     "log_perplexity", lambda r: r.nats, None, "reading", "nats per token", "log perplexity", higher_is_better=False
 )
@@ -169,15 +170,15 @@ def _companion(score: Score, name: str) -> Score:
     if not set(score.kinds) <= set(finer.kinds) or "reading" in (score.evidence, finer.evidence):
         raise SettingsError(
             f"score {score.name!r} of {' and '.join(score.kinds)} items has the companion {finer.name!r}, which is measured on "
-            f"{' and '.join(finer.kinds)} items: expected a finer score that is measured on all items of {score.name!r}, such "
+            f"{' and '.join(finer.kinds)} items: expected a companion that is measured on all items of {score.name!r}, such "
             "as 'margin', which is measured on both kinds."
         )
     return finer
 
 
 def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
-    """Returns the companion of a score, which is a finer measure. If the companion was not measured, the score itself is
-    returned.
+    """Returns the companion of a score: a continuous measure, such as the margin for transfer. If the companion was not
+    measured, the score itself is returned.
 
     Args:
         score: the score whose companion is returned.
@@ -188,7 +189,7 @@ def finer_of(score: GivenScore, there: Iterable[str]) -> Score:
 
 
 def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names of the scores that were requested for a table. If the table does not contain these names, all scores
+    """Returns the names of the scores that were requested for a table. If ``meta`` does not contain the names, all scores
     except companions are returned.
 
     Args:
@@ -200,8 +201,8 @@ def asked_for(meta: Mapping[str, Any], there: Iterable[str]) -> tuple[str, ...]:
 
 
 def without_companions(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names of scores without the companions and graded forms of other given scores, in the order of the
-    registry."""
+    """Returns the names of the given scores, in the order of the registry. Companions and graded forms of other given scores
+    are left out."""
     given, order = dict.fromkeys(names), {name: at for at, name in enumerate(SCORES)}
     companions = {finer for name in given if name in SCORES for finer in (SCORES[name].companion, SCORES[name].graded)}
     return tuple(sorted((name for name in given if name not in companions), key=lambda name: order.get(name, len(order))))

@@ -1,5 +1,5 @@
-"""The description of a model that is sent to a worker. The worker uses the description to load the model and to check that it
-is the same model."""
+"""The description of a model that is sent to a worker. The worker loads the model from the description, and checks that the
+loaded model is the described model."""
 
 import socket
 import threading
@@ -35,7 +35,7 @@ class SentModel:
         Args:
             model: the model of this process.
             device: ``cpu`` or ``cuda``, the device of workers on other machines; ``None`` for workers on this machine, which
-                load the model as it was loaded here.
+                load the model with the same arguments as this process.
 
         Raises:
             ModelError: the model was made from a model in memory and not from files, or its weights were changed.

@@ -126,7 +126,7 @@ def slopes_of(
     because the items of one locale begin with the same examples.
 
     Args:
-        parts: the parts. The keys can be any values.
+        parts: the items and vectors of each part, by a key of any kind.
         model: the model whose margins are differentiated.
         running: the executor that runs tasks, and the folder for results.
         tokens: the tokens at which the vectors are added.

@@ -66,26 +66,26 @@ def sweep(
             other locales with English.
         layers: one block index or several block indices; ``None`` takes the vectors' own layers.
         strengths: one or more strengths. A strength is a factor on the raw difference of means.
-        scores: names of scores, or your own scores, that are measured for every vector. The companions of these scores (such
-            as margins) are measured too. ``None`` measures for each vector the score that the vector is meant to raise, on
-            this score's kind of items (factual items for EN, cultural items for LOC). For most cells, a choice needs only this
+        scores: names of scores, or your own scores, that are measured for every vector. Companions of the scores (such as
+            margins) are measured too. ``None`` measures for each vector the score that the vector is meant to raise, on this
+            score's kind of items (factual items for EN, cultural items for LOC). For most cells, ``choose`` needs no other
             score. For a vector that names no score, ``None`` measures transfer, localization and the English-centric rate. For
             scores of generated text, the model generates a text after every prompt in every cell that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all cells to first order from one forward and one backward
-            pass. The prediction is good if the vector is short compared with the residual, and cannot show that a strong
-            vector breaks the text. ``screened`` first runs one strength of each vector and layer, with logits for only a part
-            of the vocabulary. ``screened`` then predicts all other strengths from these results and the derivative, and runs
-            the most promising cells in full. The most promising cells are 7% of each vector's cells, by the score that the
-            vector is meant to raise. The column ``exact`` shows which cells were run in full. ``halving`` runs all cells on a
-            few concepts, and then the better half of each vector's cells on twice as many concepts. The halving is repeated
-            until the last few cells are run on all concepts. ``choose`` uses only these last cells.
+            pass. A first-order prediction is good only if the vector is short compared with the residual, and does not show
+            whether a strong vector breaks the text. ``screened`` first runs one strength of each vector and layer, with logits
+            for only a part of the vocabulary. ``screened`` then predicts all other strengths from the first results and the
+            derivative. Finally, ``screened`` runs 7% of each vector's cells in full: the cells with the largest predicted
+            gains in the score that the vector is meant to raise. The column ``exact`` shows which cells were run in full.
+            ``halving`` runs all cells on a few concepts, and then the better half of each vector's cells on twice as many
+            concepts. The halving is repeated until the last few cells are run on all concepts. ``choose`` uses only the cells
+            that were run on all concepts.
         budget: the time that ``halving`` may use, in seconds or as a text such as ``"5m"``. When the time is used up, the
             best cells have results only on the concepts on which they were already run. ``None`` sets no limit.
         extend: the largest number of times that the largest strength is doubled, in mode ``exact``. If a vector's best cell
-            (in the order of ``choose``) is at its largest strength, a larger strength may gain more. In this case, twice the
-            largest strength is also run, at the layers of the vector's three best cells with the largest strength. The
-            doubling is repeated while the best cell is at the largest strength. The larger strengths are not run at other
-            layers.
+            (in the order of ``choose``) is at the largest strength, twice the largest strength is also run, because a larger
+            strength may gain more. The doubled strength is run only at the layers of the vector's three best cells with the
+            largest strength. The doubling is repeated while the best cell is at the largest strength.
         tokens: the choice of steered tokens.
         scoring: how choices are presented and scored; ``None`` takes the defaults.
         max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
@@ -251,7 +251,7 @@ def _warn(swept: Sweep, dtype: str) -> None:
         counts = bad.groupby([run[name] for name in CELL], sort=False).sum()
         worst = ", ".join(f"{StepSpec(*cell)}: {n} values" for cell, n in counts[counts > 0].head(_NAMED).items())
         log.warning(
-            "%d of %d cells give NaN or infinite scores in %s (%s%s). Such scores are not valid answers: the results of these "
-            "cells are NaN, and these cells are never chosen. To measure these cells, %s.",
+            "%d of %d cells give NaN or infinite scores in %s (%s%s). The results of cells "
+            "with NaN or infinite scores are NaN, and choose never takes these cells. To measure these cells, %s.",
             *((counts > 0).sum(), len(counts), dtype, worst, ", …" if (counts > 0).sum() > _NAMED else "", advice(dtype)),
         )

@@ -40,8 +40,8 @@ _DRAWS = 2000
 
 @dataclass(frozen=True, eq=False)
 class SweptFrom:
-    """The objects from which a sweep was made. ``choose`` needs these objects to run combinations of cells. The objects are
-    not saved with the sweep."""
+    """The objects from which a sweep was made. ``choose`` needs the objects to run combinations of cells. The objects are not
+    saved with the sweep."""
 
     model: LensModel
     items: Items
@@ -120,7 +120,7 @@ class Sweep(ResultTable):
         rows = cell_means(own, CELL, known, locale)
         if rows.empty:
             raise SettingsError(
-                f"{known.name} could not be measured on any of these items: choose another score, or sweep more items."
+                f"{known.name} could not be measured on any of the swept items. Choose another score, or sweep more items."
             )
         if (rows["exact"] & rows["change"].notna()).any():
             rows = rows.merge(_intervals(rows_of_score(own, known, locale)), on=CELL, how="left")
@@ -163,19 +163,21 @@ class Sweep(ResultTable):
         Cells are ordered by the graded form of the score (the preference for the right answer over the best other choice).
         The graded form is more precise than the score itself on few concepts. Ties are decided by the score itself, and then
         by the smaller strength. Strong plans break texts, so a weaker strength at the best cell's layer is preferred. The
-        weakest strength is taken whose score is lower by at most one standard error of the difference, paired by concept. The
-        best of many cells looks better than it is. Therefore the choice is repeated without each fifth of the concepts and
-        measured on this fifth. The mean effect on the left-out concepts is the expected effect on new concepts
-        (``chosen.expected``, in words ``chosen.explained()``). If the expected effect is not better than the unsteered model,
-        the unsteered model is chosen.
+        weakest strength is taken whose score is at most one standard error below the best cell's score (the standard error of
+        the difference, paired by concept). The gain of the best of many cells is overestimated on the concepts of the choice.
+        Therefore the choice is repeated five times: a cell is chosen on four fifths of the concepts and measured on the
+        remaining fifth. The mean effect on the remaining fifths is the expected effect on new concepts (``chosen.expected``,
+        in words ``chosen.explained()``). If no improvement over the unsteered model is expected, the unsteered model is
+        chosen.
 
         For every contrast, the best cells of three layers (of two layers after a screened sweep) are run on the items of the
         other contrasts. The best cells are then combined at different layers. The plan for all contrasts together is the best
         of the combinations, of the combined cells, and of the unsteered model. Plans are compared by the smallest gain of the
         scores that the contrasts are meant to raise. A contrast that does not help is left out.
 
-        A contrast is chosen in the locales of its vectors. The plan for all contrasts together is chosen in the locales that
-        all contrasts share. A warning is logged if a contrast has more locales.
+        The cell of a contrast is chosen by the results in the locales of its vectors. The plan for all contrasts together is
+        chosen by the results in the locales that all contrasts share. A warning is logged if a contrast also has other
+        locales.
 
         Args:
             model, items, vectors: the objects from which the sweep was made, if the sweep was loaded from a file. The objects
@@ -203,8 +205,8 @@ class Sweep(ResultTable):
         """Returns the depth at which each vector works, and the difference in depth between vectors, with intervals over
         concepts.
 
-        A layer counts with its best strength. Only strengths that were run at all layers are used. Larger strengths that
-        ``extend`` added at some layers do not count. Each vector has its own resamples of concepts.
+        Each layer is represented by its best strength. Only strengths that were run at all layers are used. Larger strengths
+        that ``extend`` added at some layers do not count. The concepts are resampled separately for each vector.
 
         Args:
             scores: the score of each vector, by the vector's name; ``None`` takes the scores that vectors are meant to raise.
@@ -275,7 +277,7 @@ def _by_locale(rows: "pd.DataFrame") -> "pd.DataFrame":
 
     if rows["change"].isna().all() and rows["valid"].all():
         raise SettingsError(
-            f"{rows['score'].iloc[0]} could not be measured on any of these items: choose another score, or sweep more items."
+            f"{rows['score'].iloc[0]} could not be measured on any of the swept items. Choose another score, or sweep more items."
         )
     found = []
     for locale, own in rows.groupby("locale", sort=False):
@@ -300,7 +302,7 @@ def _around(table: "pd.DataFrame") -> "pd.DataFrame":
     """Returns the interval (low and high) of each column's mean over concepts ``[concept, column]``. Only concepts that have
     a value in the column are used.
 
-    All columns without missing values share their resamples. A column without any value has no interval.
+    The same resamples are used for all columns without missing values. A column without any value has no interval.
     """
     import pandas as pd
 

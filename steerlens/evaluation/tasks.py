@@ -1,8 +1,8 @@
 """Tasks: units of work that contain no model. A task can run in any process, and its result can be stored so that the task is
 not run again.
 
-A task describes work to do with a model. The method ``run`` does this work, and its result depends only on the task and the
-model. The result is a data frame, which Parquet stores exactly.
+A task describes work to do with a model. The method ``run`` does the work of the task. The result depends only on the task and
+the model. The result is a data frame, which Parquet stores exactly.
 """
 
 import hashlib
@@ -44,8 +44,8 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, model: LensModel) -> list[Any]:
-        """Returns the input tokens of the model. The digest contains these tokens, because they depend on locales, templates
-        and the tokenizer.
+        """Returns the input tokens of the model. The digest contains the input tokens, because the tokens depend on locales,
+        templates and the tokenizer.
 
         Args:
             model: the model whose tokenizer is used.
@@ -105,7 +105,7 @@ class ScoringTask(Task):
         return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns one row for each plan and item, with the scores of the item's choices. The number -1 stands for the
+        """Returns one row for each plan and item, with the scores of the item's choices. The plan number -1 stands for the
         unsteered model."""
         import pandas as pd
 

@@ -18,8 +18,8 @@ from steerlens.steering import SteeringPlan
 def nats_per_token(
     model: LensModel, texts: Sequence[str], plan: SteeringPlan | None = None, *, batch_size: int | None = None
 ) -> list[float]:
-    """Returns the mean negative log probability of each text's tokens after the first one. The mean negative log probability
-    is the logarithm of the text's perplexity.
+    """Returns the mean negative log probability of all tokens of each text except the first token. The mean negative log
+    probability is the logarithm of the text's perplexity.
 
     The first token counts as the prompt, and all other tokens count as generated. A plan therefore steers the same tokens as
     if the model had generated the text. A plan for ``prompt`` tokens steers only the first token.
@@ -72,5 +72,7 @@ def _row(model: LensModel, text: str) -> Row:
     ids = model.tokenizer.ids(text)
     first = 1 + model.tokenizer.n_front(ids)
     if len(ids) <= first:
-        raise PromptError(f"text {text!r} has only one token: expected at least two tokens, because the first is not predicted.")
+        raise PromptError(
+            f"text {text!r} has only one token: expected at least two tokens, because the first token is not predicted."
+        )
     return model.row(ids[:first], [ids[first:]])

@@ -17,9 +17,9 @@ class Wordings(ResultTable):
 
     Columns: method, locale, score, n (concepts with at least two wordings), wordings (the largest number of wordings of a
     concept), value, low, high, spread (``high`` minus ``low``), within, agree. ``value`` is the mean over the wordings of a
-    concept, and then over concepts. ``low`` and ``high`` are the lowest and the highest mean of a wording, over the concepts
-    that have the wording. ``within`` is the standard deviation between the wordings of a concept, averaged over concepts.
-    ``agree`` is the share of concepts whose wordings all have the same value.
+    concept, and then over concepts. For each wording, a mean over the concepts with this wording is computed: ``low`` is the
+    lowest and ``high`` is the highest of these means. ``within`` is the standard deviation between the wordings of a concept,
+    averaged over concepts. ``agree`` is the share of concepts whose wordings all have the same value.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -28,7 +28,7 @@ class Wordings(ResultTable):
 
 
 def wordings(answers: "pd.DataFrame") -> Wordings:
-    """Returns the mean over wordings and the spread between them, for each method, locale and score.
+    """Returns the mean over wordings and the spread between wordings, for each method, locale and score.
 
     Args:
         answers: the frame of ``answered`` for items with several wordings, such as the items of ``sl.data.atlas(wordings=3,

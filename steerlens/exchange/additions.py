@@ -1,5 +1,5 @@
-"""The vectors that a plan adds to the residual stream, with one vector for each steered layer. Other tools support only this
-form."""
+"""The vectors that a plan adds to the residual stream, with one vector for each steered layer. Other tools can only add
+vectors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ WORDS: dict[SteeredTokens, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """The vectors that are added at some layers, and the tokens at which the vectors are added."""
+    """A part of a plan: the vectors that are added, their layers, and the tokens at which the vectors are added."""
 
     directions: Mapping[int, Float[Tensor, " d_model"]]
     """The directions by block index, in ascending order, as float32 on the CPU. The direction times ``strength`` is added after

@@ -57,7 +57,7 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
 
     Raises:
         VectorError: the plan does more than add vectors, has several choices of tokens, or steers only the prompt's tokens.
-        FileError: the file's name does not end in ``.svec``, or it cannot be written.
+        FileError: the file's name does not end in ``.svec``, or the file cannot be written.
     """
     if path.suffix != _ENDING:
         raise FileError(

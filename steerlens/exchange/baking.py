@@ -1,10 +1,10 @@
 """Makes a plan part of a model's weights. The plan's vectors are added to the biases of the last projections of blocks.
 
 The output of a block's MLP is added to the residual stream, and steerlens reads the stream directly afterwards. Adding a vector
-at every token is therefore the same as changing the bias of the MLP's last projection. The two are the same only if no norm or
-factor follows the projection. Llama has no biases there unless its configuration sets ``mlp_bias``, which gives all projections
-of all MLPs a bias. The effect of the biases is compared with hooks before the copy is returned. The copy is a plain checkpoint,
-so ``save_pretrained`` and ``from_pretrained`` keep the plan.
+at every token therefore has the same effect as adding the vector to the bias of the MLP's last projection. This is true only if
+no norm or factor follows the projection. The MLPs of Llama have no biases unless the configuration sets ``mlp_bias``, which gives
+all projections of all MLPs a bias. Before the copy is returned, the effect of its biases is compared with the effect of hooks.
+The copy is a plain checkpoint, so ``save_pretrained`` and ``from_pretrained`` keep the plan.
 """
 
 import copy
@@ -25,8 +25,8 @@ from steerlens.models.backends.watching import only_reads
 _OUTPUTS = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc_out", "mlp.fc2", "fc2")
 """The names of the last projection of a block in different architectures."""
 _CLOSE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest relative difference of the residual stream that rounding explains. In half precision, the largest difference is
-0.1."""
+"""The largest relative difference of the residual stream that counts as a rounding error. For models in half precision, the limit
+is 0.1."""
 _OUT = "Run the plan with plan.torch_hooks(model), or load the model with sl.load and use plan.applied(model)."
 
 
@@ -112,10 +112,11 @@ def _output_of(block: nn.Module, architecture: str) -> Any:
 
 
 def _give_biases(model: Any, blocks: nn.ModuleList) -> None:
-    """Gives every projection of every MLP a bias of zeros, if the configuration can record it."""
+    """Gives every projection of every MLP a bias of zeros, if the model's configuration has a setting for these biases."""
     if getattr(model.config, "mlp_bias", None) is not False:
         raise ModelError(
-            f"the blocks of {type(model).__name__} have no bias at their end, and the model's configuration has no setting for "
+            f"the last projections in the blocks of {type(model).__name__} have no bias, and the model's configuration has no "
+            "setting for "
             f"such a bias. A saved copy would therefore be loaded without the bias. {_OUT}"
         )
     model.config.mlp_bias = True
@@ -139,8 +140,8 @@ def _compare(
 ) -> None:
     """Raises an error if a bias changes the residual stream differently from a vector that is added after the block.
 
-    The test vectors have the same norm as the residual stream, so rounding cannot hide a difference. The biases have their old
-    values afterwards.
+    The test vectors have the same norm as the residual stream, so rounding cannot hide a difference. At the end, the biases have
+    their old values again.
     """
     ids = (torch.arange(12, device=plain.device) * 7919 % int(plain.get_input_embeddings().weight.shape[0]))[None]
     width, drawn, tried = len(next(iter(biases.values()))), torch.Generator().manual_seed(0), {}

@@ -1,5 +1,5 @@
-"""Describes a file that was written for another tool: the path, the use in the tool, and the differences between the tool and the
-plan."""
+"""Describes a file that was written for another tool: the path of the file, how to use the file in the tool, and how the tool's
+steering differs from the plan."""
 
 import logging
 from collections.abc import Sequence

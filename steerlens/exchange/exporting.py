@@ -34,8 +34,8 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
         to: the name of the tool, one of ``TOOLS``. The name is needed if the ending does not decide the tool.
 
     Returns:
-        A description of the file: the path, the command or lines that steer with the file, and notes on how the tool differs from
-        the plan. Print the result to see the description. The notes are also logged as warnings.
+        A description of the file: the path, the command or lines that steer with the file, and notes on how the tool's steering
+        differs from the plan. Print the result to see the description. The notes are also logged as warnings.
 
     Raises:
         FileError: the file cannot be written.

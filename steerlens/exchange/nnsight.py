@@ -15,7 +15,7 @@ def to_nnsight(plan: Any) -> dict[int, Float[Tensor, " d_model"]]:
     """Returns the vectors that a plan adds after each block, multiplied by the strength. Add each vector to
     ``layers[index].output`` in a trace.
 
-    The indexed positions in the trace choose the steered tokens. For example, ``output[:, 1:]`` is all tokens except BOS.
+    The index on ``output`` in the trace chooses the steered tokens. For example, ``output[:, 1:]`` is all tokens except BOS.
     ``output[:, -1:]`` is the prompt's last token and, in a generation with a cache, each later token.
 
     Args:

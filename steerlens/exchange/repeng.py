@@ -17,8 +17,8 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
-    """Returns a plan as repeng's ``ControlVector``. Its directions are the vectors that the plan adds after each block,
-    multiplied by the strength.
+    """Returns a plan as repeng's ``ControlVector``. The directions of this object are the vectors that the plan adds after each
+    block, multiplied by the strength.
 
     ``ControlModel(hf_model, plan.layers)`` and ``set_control(vector)`` steer every token with this object.
 

@@ -18,9 +18,9 @@ def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator
     afterwards.
 
     Every operation and every choice of tokens works in the same way as on a ``LensModel``. All tokens of a pass that begins a
-    text count as prompt tokens. A token that continues from a cache counts as generated. With ``generate``, the end of the prompt
-    is known, with and without a cache. Padding and the tokens in front are found from the token ids and the attention mask, so
-    passes must be run from token ids. Gradients are not affected. Inside the ``with`` block, passes of other threads raise an
+    text count as prompt tokens. A token that continues from a cache counts as generated. In ``generate``, the end of the prompt
+    is found with and without a cache. Padding and the tokens in front are found from the token ids and the attention mask. Each
+    pass must therefore get token ids. Gradients are not affected. Inside the ``with`` block, passes of other threads raise an
     error.
 
     Args:
@@ -34,7 +34,7 @@ def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator
     Raises:
         FingerprintError: the model has other weights or another dtype.
         ModelError: ``model`` is not a Hugging Face model, or its blocks do not return the residual stream.
-        PromptError: a pass inside the ``with`` block was not run from token ids, or the end of its prompt cannot be found.
+        PromptError: a pass inside the ``with`` block did not get token ids, or the end of its prompt cannot be found.
     """
     check_model(model, plan.fingerprint, f"plan ({plan})", same_weights=same_weights)
     blocks, handles = blocks_of(model, plan.fingerprint), []

@@ -38,7 +38,7 @@ _TYPES: dict[tuple[str, str], torch.dtype] = {
 
 
 def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
-    """Returns a plan as JSON values for vllm-lens, which are a list with one steering vector.
+    """Returns a plan as JSON values for vllm-lens, as a list with one steering vector.
 
     ``SamplingParams(extra_args={"apply_steering_vectors": json.dumps(it)})`` steers with the list ``it``. Over HTTP, use the
     field ``apply_steering_vectors`` of ``vllm_xargs``. The vector is added at every token.
@@ -82,8 +82,8 @@ def write_vllm_lens(plan: Any, path: Path) -> Exported:
 
 
 def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> SteeringVector:
-    """Reads steering vectors of vllm-lens as one vector. At strength 1, the vector adds the same as vllm-lens, including its
-    scales.
+    """Reads steering vectors of vllm-lens as one vector. At strength 1, the vector adds the same numbers as vllm-lens does with
+    its scales.
 
     Args:
         source: the path of a JSON file, the content of a JSON file (a vector or a list of vectors), or ``SteeringVector`` objects
@@ -96,8 +96,7 @@ def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> Steering
         LayerError: the model does not have one of the layers.
         ModelError: a tensor is compressed, and the package zstandard is not installed.
         VectorError: there are no steering vectors or no model, or a vector has another width, another dtype or numbers that are
-            not finite. The error is also raised for vectors that are not fixed: with ``norm_match``, or with one vector per
-            position.
+            not finite. The error is also raised for vectors that use ``norm_match`` or have a separate vector for each position.
     """
     if isinstance(source, str | Path):
         content = read_json(Path(source), "Write the file again, or give the list of vectors instead of a path.")
@@ -125,7 +124,8 @@ def _joined(given: Any, model: Any, whose: str, name: str) -> SteeringVector:
 
 
 def _fields(one: Any, whose: str) -> dict[str, Any]:
-    """Returns the fields of a vector from JSON or from an object. Raises an error if the vector is not fixed."""
+    """Returns the fields of a vector from JSON or from an object. Raises an error if the added vector depends on the residual
+    stream or on the position."""
     names = {"activations": None, "layer_indices": None, "scale": 1.0, "norm_match": False, "position_indices": None}
     held = one if isinstance(one, Mapping) else {key: getattr(one, key) for key in names if hasattr(one, key)}
     fields: dict[str, Any] = {key: held.get(key, other) for key, other in names.items()}

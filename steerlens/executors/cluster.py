@@ -1,7 +1,7 @@
 """The executor that uses Ray. Each worker has one model, and workers run on this machine or on a cluster.
 
 Results are sent to the calling process as soon as they are ready, so workers need no shared folder. If a worker dies, another
-worker does its work. An error that the work raises is raised unchanged in the calling process.
+worker repeats its work. If a task raises an error, the calling process raises the same error.
 """
 
 import logging
@@ -21,8 +21,8 @@ from steerlens.provenance import provenance
 log = logging.getLogger("steerlens")
 
 Reported = Callable[[Any, Callable[[float], None]], Any]
-"""A function of a value and of a callback. The function calls the callback with the amount of work that was done since the last
-call."""
+"""A function that takes a value and a callback. The function reports its progress to the callback, as the amount of work since
+the last report."""
 
 
 def ray(
@@ -43,8 +43,8 @@ def ray(
         workers: the largest number of workers. ``None`` starts as many workers as the cluster has room for when work begins. Give
             a number on a cluster that grows on demand. Workers without room then wait and start when there is room.
         num_gpus: the number of GPUs of each worker. With a number below 1, workers share a GPU. ``None`` means 1 if the cluster
-            has a GPU, and 0 otherwise. With 0, workers put their model on the CPU, and otherwise on a GPU. The device of the
-            calling process does not matter.
+            has a GPU, and 0 otherwise. With 0, workers put their model on the CPU. With another number, workers put their model
+            on a GPU. The device of the calling process has no influence.
         num_cpus: the number of cores of each worker, which is also the number of PyTorch threads of the worker.
         retries: the number of times that the work of a dead worker is given to another worker.
 
@@ -88,7 +88,7 @@ def _package() -> Any:
 
 @dataclass(eq=False)
 class _Round:
-    """One call of ``run``, with the remaining work and the results."""
+    """The state of one call of ``run``: the remaining values, the results and the errors."""
 
     number: int
     function: Reported
@@ -98,19 +98,19 @@ class _Round:
     todo: deque[int] = field(default_factory=deque)
     done: dict[int, Any] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
-    """The errors of this call: errors that the work raised, and the error that too many workers died."""
+    """The errors of this call of ``run``. An error comes from the called function, or says that too many workers died."""
     over: bool = False
-    """Whether the caller no longer waits for the results."""
+    """Whether the caller of ``run`` has stopped waiting for the results."""
     deaths: Counter[int | None] = field(default_factory=Counter)
-    """The number of workers that died at each value. The key ``None`` counts the workers that died while they started, since the
-    last successful start."""
+    """The number of workers that died while they worked on a value, by the number of the value. The entry for ``None`` is the
+    number of workers that died during their start, since the last successful start."""
 
 
 class RayExecutor:
     """An executor with workers of Ray. Each worker keeps its last model until the executor is closed or deleted."""
 
     def __init__(self, workers: int | None, num_gpus: float, num_cpus: float, retries: int, *, owns_ray: bool = False) -> None:
-        """Prepares workers. A worker starts only when there is work.
+        """Stores the settings of the workers. A worker starts only when there is work.
 
         Args:
             workers, num_gpus, num_cpus, retries: the arguments of ``sl.ray`` with the same names.
@@ -121,12 +121,12 @@ class RayExecutor:
         self._made = self._ray.remote(Worker).options(num_cpus=num_cpus, num_gpus=num_gpus)
         self._free: list[Any] = []
         self._waited: dict[Any, tuple[Any, _Round, int | None]] = {}
-        """The running work, by the reference of Ray: the worker, the call of ``run``, and the number of the value. The number is
-        ``None`` while the worker starts."""
+        """The running tasks. The key is Ray's reference of the task. The value contains the worker, the call of ``run``, and the
+        number of the value, which is ``None`` while the worker starts."""
         self._told: Any = None
         """The actor to which workers report their progress."""
         self._answer: Any = None
-        """The reference of the actor's reports that were requested and have not arrived."""
+        """Ray's reference of a request for progress reports that the actor has not yet answered, or ``None``."""
         self._rounds = count()
 
     @property
@@ -163,16 +163,16 @@ class RayExecutor:
         """Applies a function to every value in the workers, and yields the results in the order of the values.
 
         Args:
-            function: a function that is called with a value and a callback. The function gives the callback the amount of work
-                done since the last call.
+            function: a function that is called with a value and a callback. The function reports its progress to the callback, as
+                the amount of work since the last report.
             values: the values.
             report: a function that is called a few times a second with the number of a value and the total amount of work
                 done on this value.
-            keep: a function that is called with the number and the result of a value as soon as the result is ready, in any
-                order. The return value of this function is yielded.
+            keep: a function that is called with the number of a value and its result as soon as the result is ready. The results
+                can be ready in any order. ``run`` yields the return values of this function.
 
         Raises:
-            ModelError: workers died at the same value, or while they started, more often than ``retries`` allows.
+            ModelError: more workers died at the same value, or during their start, than ``retries`` allows.
             SettingsError: the cluster has no room for a worker, its machines have other packages, or the executor was closed.
         """
         if not self._ray.is_initialized():
@@ -213,7 +213,7 @@ class RayExecutor:
         return room
 
     def _start(self, own: _Round, workers: int) -> None:
-        """Starts workers, up to the amount of remaining work."""
+        """Starts workers until there is a worker for each remaining value or the largest number of workers is reached."""
         if self._told is None:
             self._told = self._ray.remote(Told).options(num_cpus=0, max_restarts=-1).remote()
         busy = len(self._waited)
@@ -228,7 +228,7 @@ class RayExecutor:
             self._waited[given] = (worker, own, number)
 
     def _collect(self, own: _Round) -> None:
-        """Waits a moment, and then takes all results that have arrived, for all calls of ``run``."""
+        """Waits for a short time, and then processes all results that have arrived, for all calls of ``run``."""
         self._ray.wait(list(self._waited), timeout=SECONDS)
         ready, _ = self._ray.wait(list(self._waited), num_returns=len(self._waited), timeout=0)
         self._ask(own)
@@ -236,7 +236,7 @@ class RayExecutor:
             self._take(given)
 
     def _take(self, given: Any) -> None:
-        """Takes the answer of one worker: a result, an error, or the news that the worker died."""
+        """Processes the answer of one worker. The answer is a result, an error, or the information that the worker died."""
         worker, of, number = self._waited.pop(given)
         try:
             found = self._ray.get(given)
@@ -280,8 +280,8 @@ class RayExecutor:
         )
 
     def _ask(self, own: _Round) -> None:
-        """Passes on the progress that workers reported, and requests new reports. The method does not wait, because lost reports
-        do no harm."""
+        """Sends the progress that workers reported to the caller, and requests new reports. The method does not wait for reports,
+        because a lost report does not change the results."""
         if self._answer is None:
             self._answer = self._told.taken.remote()
         elif self._ray.wait([self._answer], timeout=0)[0]:
@@ -297,12 +297,12 @@ class RayExecutor:
 
 
 def _untold(function: Callable[[Any], Any], value: Any, _: Callable[[float], None]) -> Any:
-    """Applies a function that does not report progress."""
+    """Calls a function with a value. The function does not report progress, so the callback is not used."""
     return function(value)
 
 
 def _cause(error: Any) -> BaseException:
-    """Returns the error that the work raised. Its cause shows the traceback in the worker."""
+    """Returns the error that the called function raised. The ``__cause__`` of the error shows the traceback in the worker."""
     cause = error.cause
     if not isinstance(cause, BaseException):
         return error

@@ -11,7 +11,7 @@ from steerlens.provenance import provenance
 SECONDS = 0.5
 """The time in seconds between two progress reports."""
 Key = tuple[int, int]
-"""The number of a call of ``RayExecutor.run``, and the number of a value in this call."""
+"""A key for progress reports: the number of a call of ``RayExecutor.run``, and the number of a value in this call."""
 
 
 class Worker:
@@ -44,8 +44,8 @@ class Worker:
         """Applies a function to a value.
 
         Args:
-            function: a function that is called with the value and a callback. The function gives the callback the amount of work
-                done since the last call.
+            function: a function that is called with the value and a callback. The function reports its progress to the callback,
+                as the amount of work since the last report.
             value: the value.
             told: the actor of class ``Told``, to which progress is reported.
             key: the key under which the progress of the value is reported.
@@ -61,11 +61,11 @@ class Told:
         self._latest: dict[Key, float] = {}
 
     def tell(self, key: Key, done: float) -> None:
-        """Records the amount of work on a value that is ``done``, under its ``key``."""
+        """Records that an amount ``done`` of the work on a value was completed. ``key`` identifies the value."""
         self._latest[key] = done
 
     def taken(self) -> dict[Key, float]:
-        """Returns the reported progress, and removes it."""
+        """Returns the progress that was reported since the last request, and resets the progress."""
         found, self._latest = self._latest, {}
         return found
 

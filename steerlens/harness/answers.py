@@ -17,8 +17,8 @@ from steerlens.steering import UNSTEERED
 LOCALES = Mapping[str, str] | None
 """The locale of each task, by the name of the task. A task without a locale counts as its own locale."""
 ConceptOf = Callable[[str, Any], str]
-"""A function of a task and an item of the harness that returns a name for the question. Items with the same name count as one
-concept."""
+"""A function that takes a task and an item of the harness, and returns a name for the question. Items with the same name count as
+one concept."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def answers_of(measured: Mapping[str, MethodResults], locales: LOCALES, scores: 
     places = {task: (locales or {}).get(task, task) for task in tasks}
     if not wanted:
         raise SettingsError(
-            f"the results of {', '.join(tasks)} contain no score that was measured for single items: expected at least one "
-            "score of single items."
+            f"the results of {', '.join(tasks)} contain no score that was measured for single items: expected at least one score "
+            "with a value for each item."
         )
     rows = [_row(method, one, places[one.task]) for method, several in own.items() for one in several if one.score in wanted]
     read = {name: _described([one for several in own.values() for one in several if one.score == name]) for name in wanted}
@@ -114,8 +114,8 @@ def info_in(values: Any) -> dict[str, Any] | None:
 
 
 def plain_concept(task: str, item: str) -> str:
-    """Returns a concept for a single item, which is made from the names of task and item. ``#`` is replaced, because it would
-    separate a concept from a wording.
+    """Returns the id of a concept for one item, which is made from the names of the task and the item. ``#`` is replaced, because
+    in steerlens ``#`` separates the id of a concept from the number of a wording.
 
     Args:
         task: the task of the item.
@@ -174,7 +174,7 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
 
 
 def _described(own: Sequence[ItemScore]) -> dict[str, Any]:
-    """Returns the stored description of a score, with which planes and figures accept the score."""
+    """Returns the stored description of a score. Planes and figures need this description to show the score."""
     directions = {one.higher_is_better for one in own}
     if len(directions) > 1:
         raise SettingsError(

@@ -1,4 +1,5 @@
-"""Turns logs of Inspect (``inspect_ai``) into answers, which are paired item by item with the answers of the unsteered model."""
+"""Turns logs of Inspect (``inspect_ai``) into answers. The answers of each method are paired item by item with the answers of the
+unsteered model."""
 
 import hashlib
 import json
@@ -88,7 +89,7 @@ def _logs_of(name: str, given: Any) -> Iterator[Any]:
 
 
 def _check(name: str, log: Any) -> None:
-    """Raises an error for a log in which a needed part is missing or has another form."""
+    """Raises an error for a log in which a required part is missing or does not have the expected form."""
     try:
         str(log.eval.task), log.eval.task_version, dict(log.eval.packages), log.eval.model_args
         settings = _settings(log)
@@ -127,7 +128,7 @@ def _measured(name: str, log: Any, scores: Sequence[str] | None, concept: Concep
 
 
 def _parts(sample: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the name and the unchanged value of each score of a sample."""
+    """Yields the name and the value of each score of a sample. The value is not yet converted to a number."""
     for scorer, score in (sample.scores or {}).items():
         parts = score.value if isinstance(score.value, Mapping) else {"": score.value}
         for part, value in parts.items():
@@ -149,8 +150,8 @@ def _number(value: Any, whose: str) -> float:
 
 
 def _settings(log: Any) -> list[Any]:
-    """Returns the settings of a log that change answers and are not in the samples, which are the solvers and the generation
-    settings."""
+    """Returns the solvers and the generation settings of a log, because these settings change the answers and are not in the
+    samples."""
     steps = [[step.solver, step.params] for step in log.plan.steps]
     return [steps, {name: getattr(log.plan.config, name) for name in GENERATION}]
 

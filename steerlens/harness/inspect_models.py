@@ -29,8 +29,9 @@ _REFUSED = (
 def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale: str = "") -> Any:
     """Returns a model for Inspect, for ``inspect_ai.eval(task, model=…)``.
 
-    Messages go through the model's chat template. A base model has no chat template, so its prompt is the texts of the messages,
-    one below the other. Generation is greedy unless a temperature, top-p or top-k is set. Texts are written one after another.
+    Messages go through the model's chat template. A base model has no chat template, so its prompt consists of the texts of the
+    messages, separated by line breaks. Generation is greedy unless a temperature, top-p or top-k is set. Texts are written one
+    after another.
 
     Args:
         model: the base model.
@@ -38,7 +39,8 @@ def inspect_model(model: LensModel, method: GivenMethod | None = None, *, locale
         locale: the locale whose plan is used, for example ``es-ES``. The locale is needed for a method with one plan per locale.
 
     Returns:
-        An ``inspect_ai.model.Model``. The model's name is different for each method, so a cache of Inspect keeps methods apart.
+        An ``inspect_ai.model.Model``. The model's name is different for each method, so a cache of Inspect stores the texts of
+        each method separately.
 
     Raises:
         ModelError: inspect-ai is not installed.
@@ -61,8 +63,8 @@ class InspectRequests:
     running: SteeredRun
     model_name: str
     asked: Counter[tuple[int, ...]]
-    """The number of times that each prompt was asked. With a seed, each epoch of a sample gets new random numbers by this
-    count."""
+    """The number of requests for each prompt. If a seed is set, this number gives each epoch of a sample different random
+    numbers."""
 
     def max_connections(self) -> int:
         """Returns 1, because the model writes one text after another."""
@@ -135,7 +137,7 @@ class InspectRequests:
         return theirs.ModelOutput(model=self.model_name, choices=choices, usage=usage)
 
     def _ended(self, ids: Sequence[int], stops: Sequence[str]) -> bool:
-        """Returns whether a text of the largest allowed length ends at this length without being cut off."""
+        """Returns whether a text with the largest allowed number of tokens is complete and was not cut off."""
         tokenizer = self.running.model.tokenizer
         return ids[-1] in tokenizer.hf.all_special_ids or before_stop(tokenizer.completion(ids), stops) is not None
 

@@ -19,7 +19,7 @@ from steerlens.models.unembedding import Unembedding
 from steerlens.progress import progress
 
 Likelihood = tuple[float, bool]
-"""The sum of a continuation's log probabilities in nats, and whether each token of the continuation is the most probable
+"""The sum of a continuation's log probabilities in nats, and whether every token of the continuation was the most probable
 token."""
 _LOGITS = 1 << 24
 """The largest number of logits that are in memory at the same time."""
@@ -84,7 +84,7 @@ def _read(model: LensModel, part: Sequence[PackedRow], layout: Layout = "aligned
 
 
 def _most_probable(unembedding: Unembedding, states: Float[Tensor, "place d_model"]) -> Int[Tensor, " place"]:
-    """Returns the most probable token at each place."""
+    """Returns the most probable token at each position."""
     size = max(1, _LOGITS // len(unembedding.weight))
     return torch.cat([unembedding.logits(states[at : at + size]).argmax(dim=1) for at in range(0, len(states), size)])
 

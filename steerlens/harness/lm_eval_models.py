@@ -26,8 +26,8 @@ _NO_LIMIT = 2048
 _MAX_GEN_TOKS = 256
 """The default number of generated tokens, which is also the default of the harness."""
 _WORTH_PACKING, _AT_MOST = 16, 32
-"""The smallest number of tokens of a context whose continuations are run together, and the largest number of continuations that
-are run together."""
+"""Two limits for running the continuations of a context together: the smallest number of tokens of the context, and the largest
+number of continuations."""
 _CACHED = "steerlens model"
 """The key of the model in a cache of responses."""
 TokenRequest = tuple[Any, list[int], list[int]]
@@ -102,8 +102,8 @@ class LmEvalRequests:
 
     @property
     def max_length(self) -> int:
-        """The largest number of tokens of a context with its continuation. The last token is not counted, because it is not
-        run."""
+        """The largest number of tokens of a context with its continuation. The last token is not counted, because the model does
+        not need to read this token."""
         return (self.running.model.backend.context or _NO_LIMIT + 1) - 1
 
     @property
@@ -122,7 +122,7 @@ class LmEvalRequests:
         Args:
             string: the text, which may begin with the written form of BOS.
             add_special_tokens: whether tokens are put in front. ``False`` puts no tokens in front.
-            _: arguments that other model classes of the harness take and that are not used.
+            _: arguments of other model classes of the harness, which are not used.
         """
         ids, front = list(self.tokenizer(string, add_special_tokens=False)["input_ids"]), self.running.model.tokenizer.front
         if add_special_tokens is False or tuple(ids[: len(front)]) == front:
@@ -175,8 +175,8 @@ class LmEvalRequests:
             _log.warning("%d of %d contexts are cut from the left to fit %s", cut, n, self.running.model.name)
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:  # noqa: ARG002
-        """Returns the log likelihoods of texts without a context. Texts that are longer than the model's context are read in the
-        same windows as in the harness.
+        """Returns the log likelihoods of texts without a context. A text that is longer than the model's context is divided into
+        the same windows as in the harness.
 
         Every scored token of a window counts as a generated token, so a plan steers the token as in generation.
 
@@ -220,7 +220,8 @@ class LmEvalRequests:
             disable_tqdm: an argument of the harness that is not used. ``TQDM_DISABLE=1`` hides the progress bars.
 
         Raises:
-            SettingsError: the model's ``generate`` does not support a setting, or there is no room for a context.
+            SettingsError: the model's ``generate`` does not support a setting, or so many new tokens are requested that no
+                context fits.
         """
         groups: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
@@ -250,7 +251,8 @@ class LmEvalRequests:
             return [own[0] for own in all_written(model, rows, new, stops, given)]
 
     def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
-        """Returns a chat as one text. System messages are left out if the chat template refuses them, as in the harness.
+        """Returns a chat as one text. As in the harness, system messages are left out if the chat template does not accept system
+        messages.
 
         Args:
             chat_history: the messages of the chat.

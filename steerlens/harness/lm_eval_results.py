@@ -1,5 +1,5 @@
-"""Turns results of lm-evaluation-harness (``lm_eval`` 0.4.13) into answers, which are paired item by item with the answers of the
-unsteered model."""
+"""Turns results of lm-evaluation-harness (``lm_eval`` 0.4.13) into answers. The answers of each method are paired item by item
+with the answers of the unsteered model."""
 
 import json
 import logging
@@ -41,8 +41,8 @@ def lm_eval_answers(
             count as one concept, for example the same question in several locales. With ``None``, each item counts separately.
 
     Raises:
-        SettingsError: results have no samples, contain an item twice, or belong to no method. The error is also raised if methods
-            were measured on different items or with different generation settings.
+        SettingsError: results have no samples or contain an item twice, or no results of a method are given. The error is also
+            raised if methods were measured on different items or with different generation settings.
         UnknownNameError: a score was not measured, or a task does not exist.
     """
     read = {name: list(own) if isinstance(own, list | tuple) else [own] for name, own in results.items()}
@@ -70,7 +70,7 @@ def lm_eval_answers(
 
 
 def _check(name: str, results: Any) -> None:
-    """Raises an error for results in which a needed part is missing or has another form."""
+    """Raises an error for results in which a required part is missing or does not have the expected form."""
     try:
         for column in _columns(results):
             _is_mean(results, column)

@@ -1,4 +1,4 @@
-"""A model that a harness runs, with the plan and the hooks of a method."""
+"""The model that a harness runs, with the plan and the hooks of a method."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +63,7 @@ class SteeredRun:
             yield self.model
 
     def check_read(self, whose: str) -> None:
-        """Raises an error for a plan that steers only the tokens of prompts, for requests without a prompt.
+        """Raises an error if the plan steers only the tokens of prompts. The method is called for requests that have no prompt.
 
         Args:
             whose: a description of the requests, for the error.

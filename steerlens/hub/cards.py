@@ -29,7 +29,7 @@ class ModelCard:
     class_name: str
     """The name of the class that loads the artifact, such as ``SteeringPlan``."""
     usage: Sequence[str]
-    """The lines of Python that use the artifact, after ``artifact`` and ``model`` were loaded."""
+    """The lines of Python that show how to use the artifact. The lines use the variables ``artifact`` and ``model``."""
     header: Sequence[str]
     """The names of the columns of the table that shows the artifact's contents."""
     rows: Sequence[Sequence[Any]]
@@ -41,7 +41,7 @@ class ModelCard:
     license: str
     """The identifier of the artifact's licence on the hub."""
     base_model: str
-    """The name on the hub of the model for which the artifact was made."""
+    """The hub name of the model for which the artifact was made."""
     load_name: str
     """The argument with which ``sl.load`` loads the model."""
     languages: Sequence[str] = ()

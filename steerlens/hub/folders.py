@@ -21,7 +21,7 @@ def folder_for_hub(folder: str | Path, save: Callable[[Path], Path], card: Model
         repo_id: the repository, as ``user/name``.
 
     Raises:
-        FileError: the folder cannot be written to, or it contains a plane and no plane was given.
+        FileError: the folder cannot be written to, or the folder contains a plane and no new plane was given.
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():

@@ -1,4 +1,5 @@
-"""Loads models, makes tokens, captures residuals and runs rows. No other part of steerlens imports TransformerLens."""
+"""Loads models, turns text into tokens, captures residuals, and runs rows of tokens through a model. No other part of steerlens
+imports TransformerLens."""
 
 from steerlens.models.backends import Backend, Capabilities
 from steerlens.models.cache import cache_folder

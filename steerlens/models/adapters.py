@@ -8,7 +8,7 @@ from steerlens.storage import read_json
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 _TEXT_PART = ".language_model."
-"""A part of weight names that occurs only in adapters for a full model with images, and not in adapters for its text model."""
+"""A part of weight names that occurs in adapters for a full model with images, but not in adapters for the text model alone."""
 
 
 def adapter_folder(adapter: str) -> Path:

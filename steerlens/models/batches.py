@@ -1,8 +1,9 @@
 """Pads rows of tokens into batches. Each row contains a prompt, and all choices of this prompt after it.
 
 A row contains the prompt once, and then every choice. Each choice attends to the prompt and to itself, but not to the other
-choices, and its positions continue from the prompt's end. So each token of a choice has the same residual as in a row with only
-the prompt and this choice. The prompt's tokens, which are most of the row, are computed once instead of once per choice.
+choices, and its positions continue from the prompt's end. Therefore each token of a choice has the same residual as in a row that
+contains only the prompt and this choice. The prompt's tokens, which are most of the row, are computed once instead of once per
+choice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ PaddingSide = Literal["left", "right"]
 Layout = Literal["left", "right", "aligned"]
 """The side on which shorter rows are padded. ``aligned`` pads on both sides, so that all prompts end in the same column."""
 _ALIKE = 0.85
-"""The smallest length of a row, as a share of the longest row in its batch. Once a batch is large enough, shorter rows go into
-the next batch, because they would need too much padding."""
+"""The smallest allowed length of a row, divided by the length of the longest row in the batch. Once a batch is large enough,
+shorter rows go into the next batch, because they would need too much padding."""
 _ENOUGH, _MOST_COPIES = 1 / 8, 7
-"""The share of the token budget from which a batch is large enough, and the largest number of copies that count. Rows with
-choices are stacked, with one copy per plan. The share is divided by the number of copies plus one."""
+"""The share of the token budget from which a batch counts as large enough, and the largest number of copies that is used in the
+following division. A batch of rows with choices contains one copy of each row per plan. For such a batch, the share is divided by
+the number of copies plus one."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Row:
     front: int = 0
     """The number of tokens in front of the text, such as BOS. Tokens of the shared prefix count too."""
     offset: int = 0
-    """The number of tokens in the shared prefix. The prefix runs separately, and the row attends to it."""
+    """The number of tokens in the shared prefix. The model runs the prefix separately, and the tokens of the row attend to the
+    prefix."""
     ends: bool = True
     """Whether the prompt ends in this row. In the row of a shared prefix, the prompt does not end."""
 
@@ -76,7 +79,7 @@ class Row:
         return roles
 
     def after(self, count: int) -> "Row":
-        """Returns the row without its first ``count`` tokens. The new row continues from them."""
+        """Returns the row without its first ``count`` tokens. The positions in the new row continue from these tokens."""
         return replace(self, prompt=self.prompt[count:], offset=self.offset + count)
 
 
@@ -139,7 +142,7 @@ def _additive(segments: Int[Tensor, "batch pos"], prefix: int, dtype: torch.dtyp
 
 def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int) -> Iterator[list[int]]:
     """Yields batches of row indices, the longest rows first. Rows of similar length are together, so a batch needs little
-    padding. If a batch is too large for the memory, the first batch already fails.
+    padding. The first batch has the longest rows, so if the memory is too small, the error already occurs in this batch.
 
     Args:
         lengths: the number of tokens of each row.
@@ -152,7 +155,8 @@ def by_length(lengths: Sequence[int], batch_size: int | None, token_budget: int)
 def by_choices(rows: Sequence[Row], batch_size: int | None, token_budget: int, copies: int = 1) -> Iterator[list[int]]:
     """Yields aligned batches of indices of rows with choices. The rows with the longest choices come first.
 
-    The tokens after the prompts run again for every plan, so rows with a similar number of such tokens are put together.
+    The tokens after the prompts are computed again for every plan. So rows with a similar number of tokens after the prompt are
+    put together.
 
     Args:
         rows: prompts with their choices.
@@ -176,10 +180,10 @@ def by_prompt(lengths: Sequence[int], new: int, copies: int, token_budget: int) 
 
 
 def _batched(sizes: Sequence[tuple[int, int]], batch_size: int | None, budget: int, enough: float) -> Iterator[list[int]]:
-    """Yields batches of indices, ordered by the number of tokens after the prompt. Each size is ``(prompt, onward)``, and prompts
-    are aligned at their end."""
+    """Yields batches of indices, ordered by the number of tokens after the prompt. Each size is ``(prompt, onward)``: the number
+    of tokens up to the end of the prompt, and the number of tokens from there on. Prompts are aligned at their end."""
     if batch_size is not None and batch_size < 1:
-        raise SettingsError(f"batch size {batch_size} given: expected at least 1, or None to choose the size automatically.")
+        raise SettingsError(f"batch size {batch_size} was given: expected at least 1, or None to choose the size automatically.")
     order = sorted(range(len(sizes)), key=lambda index: (-sizes[index][1], -sizes[index][0]))
     while order:
         onward, prompt, size = sizes[order[0]][1], 0, 0

@@ -29,8 +29,8 @@ moment."""
 _USUAL = 64
 """The number of tokens in each row of the test passes."""
 _MOST_HALVINGS = 3
-"""The largest number of halvings that is stored. Further halvings may be caused by the user's own batch size, or by another
-program's memory."""
+"""The largest number of halvings that is stored. Further halvings may have another cause, such as a large ``batch_size``, or
+another program that uses the memory."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ def _bytes_per_token(memory: Memory, trial: Callable[[int], None]) -> int:
 
 @torch.no_grad()
 def _trial(model: "LensModel", tokens: int) -> None:
-    """Runs the blocks on ``tokens`` tokens. Each row has ``_USUAL`` tokens, or the model's context length if it is shorter."""
+    """Runs the blocks on ``tokens`` tokens. Each row has ``_USUAL`` tokens. If the model's context is shorter, each row has as
+    many tokens as the context."""
     length = min(_USUAL, model.backend.context or _USUAL)
     model.backend.final(model.batch([model.row([5] * length)] * (tokens // length)))
 
@@ -142,8 +143,8 @@ def _name(model: "LensModel", memory: Memory) -> str:
 
 
 def _share(model: "LensModel", memory: Memory) -> str:
-    """Returns a text with the number of blocks that run on the GPU, or an empty text if all blocks run there. GPUs of the same
-    kind may run different shares of a model."""
+    """Returns a text with the number of blocks that run on the GPU, or an empty text if all blocks run there. Two GPUs of the
+    same kind may run different numbers of a model's blocks."""
     own = sum(device == memory.device for device in model.block_devices)
     return "" if memory.device is None or own == model.n_layers else f", {own} of the blocks"
 

@@ -73,8 +73,8 @@ def read_all(
 
 
 def brought_home(found: Iterable[tuple[list[int], Tensor]], most: int = _KEPT) -> Iterator[tuple[list[int], Tensor]]:
-    """Moves results from a device to the CPU. The results are collected on the device, and moved when they fill ``most`` bytes
-    and at the end.
+    """Moves results from a device to the CPU. The results are collected on the device. They are moved whenever they fill ``most``
+    bytes, and once more at the end.
 
     Each move waits for the device, and the device cannot do other work during the move.
 

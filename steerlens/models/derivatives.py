@@ -118,8 +118,8 @@ def _base_as_it_comes(engine: Engine) -> LogProbabilities | Sums:
 
 
 def _small_parts(engine: Engine, *, shared: bool) -> Iterator[MicroBatch]:
-    """Yields the micro-batches, cut into small parts. For each part, the values that a backward pass keeps from all blocks fit
-    into the memory."""
+    """Yields the micro-batches, cut into small parts. Each part is so small that the values which a backward pass keeps from all
+    blocks fit into the memory."""
     model = engine.model
     token_bytes = _WORDS_KEPT * model.n_layers * model.d_model * model.dtype.itemsize
     for part in engine.parts:

@@ -16,7 +16,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     """Returns the requested device. With ``None``, returns a CUDA GPU if there is one, and otherwise the CPU.
 
     Raises:
-        SettingsError: this machine has no such device.
+        SettingsError: this machine does not have the requested device.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -64,8 +64,8 @@ def weights_digest(state: Mapping[str, Tensor | Callable[[], Tensor]]) -> str:
     The bytes are hashed with xxHash (XXH3, 128 bits), at about ten gigabytes per second. Tensors that share memory are read once.
 
     Args:
-        state: tensors by name, or functions that read a tensor which is stored elsewhere. Each such tensor is released before
-            the next is read.
+        state: tensors by name, or functions that read a tensor which is stored elsewhere. Each tensor that a function reads is
+            released before the next tensor is read.
     """
     import hashlib
 

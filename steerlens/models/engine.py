@@ -40,7 +40,7 @@ class Engine:
         """Puts the rows into micro-batches.
 
         Args:
-            model: the model that runs the rows.
+            model: the model through which the rows are run.
             rows: prompts with their choices, at least one row.
             batch_size: the number of rows at once; ``None`` chooses the number for the device.
             memory: the number of bytes that may be kept for one batch. A sweep keeps the batch's residuals, and a backward pass
@@ -120,12 +120,12 @@ class Engine:
                 yield [row for _, rows in in_halves(self.model, run, part) for row in rows]
 
     def sweep(self, plans: Sequence[Plan]) -> Iterator[tuple[int, Sums | None]]:
-        """Runs every row under every plan. Blocks below a plan's first layer run once for all plans. Tokens before a prompt's
-        last token also run once for all plans if no plan steers them.
+        """Runs every row under every plan. Blocks below a plan's first layer run once for all plans. If no plan steers the tokens
+        before a prompt's last token, these tokens also run once for all plans.
 
         Yields:
-            The plan's index and ``None`` after each of its micro-batches, to show progress. After the last micro-batch, the
-                plan's index and the log probabilities.
+            The plan's index and ``None`` after each micro-batch of the plan, so that progress can be shown. When all
+                micro-batches are finished, the plan's index is yielded with the log probabilities.
 
         Raises:
             FingerprintError: a plan belongs to another model.
@@ -161,9 +161,9 @@ class Engine:
     def _swept_in_halves(
         self, part: MicroBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[MicroBatch, int | None, Sums]]:
-        """Yields rows, an index and log probabilities, as ``_swept`` does, for some plans: plans that all leave the prompt
-        unchanged, or plans that may change it. If the pass from which these plans continue does not fit into the memory, the rows
-        run in halves."""
+        """Yields rows, a plan's index and log probabilities, as ``_swept`` does. Either all of the plans leave the prompt
+        unchanged, or all of the plans may change the prompt. The plans continue from a cached pass. If this pass does not fit
+        into the memory, the rows run in two halves."""
         found = self._by_trust(part, plans, own, onward)
         try:
             first = next(found)
@@ -248,8 +248,8 @@ class Engine:
         return sums_agree(self.model, [found[at][choice] for at, choice in places], [plain[choice] for choice in choices])
 
     def _all_same(self, part: MicroBatch, plans: Sequence[Plan], found: list[tuple[int | None, Sums]]) -> bool:
-        """Returns whether a sweep's sums are right, for the unsteered model, the first plan, the last plan, and the plan with the
-        most layers."""
+        """Returns whether a sweep's summed log probabilities are correct. The sums of the unsteered model, the first plan, the
+        last plan and the plan with the most layers are checked."""
         indices = [index for index, _ in found if index is not None]
         most = max(indices, key=lambda index: len(plans[index].layers))
         wanted = dict.fromkeys((None, indices[0], indices[-1], most))

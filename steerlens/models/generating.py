@@ -44,7 +44,7 @@ class TextGeneration:
         runs in halves. A progress bar is shown for more than one batch.
 
         Args:
-            prompts: a text, a ``Prompt`` or a chat (a list of messages), or a list or tuple of these.
+            prompts: a text, a ``Prompt`` or a chat (a list of messages). Several prompts are given as a list or tuple.
             max_new_tokens: the largest number of tokens that are generated.
             sample: whether each token is drawn from the model's probabilities. With ``False``, the most probable token is always
                 taken.
@@ -68,7 +68,7 @@ class TextGeneration:
             PromptError: there is no prompt, or a prompt is empty or neither a text nor a chat.
             SettingsError: a temperature or ``n`` is out of its range or needs ``sample``, or a stop is empty. This error is also
                 raised if a setting was given a second time under its Hugging Face name, or if the settings make ``generate``
-                return more than tokens.
+                return other results besides tokens.
             ModelError: the backend does not generate text.
         """
         stops = stops_of(stop)
@@ -80,8 +80,8 @@ class TextGeneration:
 def _generated(
     model: Any, prompts: Any, max_new_tokens: int, seed: int | None, stops: Sequence[str], settings: dict[str, Any]
 ) -> Any:
-    """Returns the result in the same form as the prompts: one text, several texts of one prompt, or a list with either for each
-    prompt."""
+    """Returns the texts as ``generate`` returns them. A single prompt gives one text, or a list of texts if several texts were
+    requested. Several prompts give a list with one such result for each prompt."""
     check_generation(model)
     many = not isinstance(prompts, str | Prompt) and not is_chat(prompts)
     rows = [model.row(model.tokenizer.ids(prompt)) for prompt in (_several(prompts) if many else [prompts])]
@@ -164,5 +164,5 @@ def _several(prompts: Any) -> Sequence[Any]:
     wrong = [type(prompt).__name__ for prompt in each if not isinstance(prompt, str | Prompt) and not is_chat(prompt)]
     if wrong or not each:
         given = ", ".join(wrong) or "nothing"
-        raise PromptError(f"{given} given: expected a text, a Prompt, a chat, or a list of at least one of these.")
+        raise PromptError(f"{given} was given: expected a text, a Prompt, a chat, or a list of at least one of these.")
     return each

@@ -69,7 +69,7 @@ def converted_file(path: Path) -> Path:
 
     Raises:
         ModelError: the file is not a GGUF file, is truncated, has an architecture that Transformers cannot read, or has a
-            tokenizer that this version of Transformers breaks.
+            tokenizer that this version of Transformers converts wrongly.
     """
     with readable_errors(path, "read"), path.open("rb") as file:
         start = file.read(len(_MAGIC))
@@ -87,8 +87,8 @@ def convert(path: Path, folder: Path, called: str) -> None:
         called: the name of the model in the progress bar and in errors.
 
     Raises:
-        ModelError: the file is truncated, has an architecture that Transformers cannot read, or has a tokenizer that
-            Transformers breaks.
+        ModelError: the file is truncated, has an architecture that Transformers cannot read, or has a tokenizer that Transformers
+            converts wrongly.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -14,7 +14,8 @@ _NUMBERS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=
 """The letter in Python's ``struct`` for each type of number."""
 _STRING, _ARRAY = 8, 9
 _DEEPEST, _SHORT = 4, 1 << 16
-"""The largest nesting of lists in a value, and the number of bytes that are read without checking the file's size."""
+"""The largest number of levels of nested lists in a value, and the number of bytes that are read without checking the file's
+size."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

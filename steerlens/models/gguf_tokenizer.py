@@ -2,8 +2,8 @@
 
 The tokenizer that is made from a GGUF file depends on the version of Transformers. Gemma's vocabulary has scores and no merges.
 For this vocabulary, Transformers up to 5.17 makes another kind of tokenizer. After saving and reading, that tokenizer cuts every
-text into single characters. Transformers raises no error, and every score falls to chance. So steerlens tests the tokenizer after
-it was saved and read again.
+text into single characters. Transformers raises no error, and every score falls to chance. Therefore steerlens saves the
+tokenizer, reads the saved tokenizer again, and tests it.
 """
 
 import json
@@ -23,8 +23,9 @@ and broken tokenizers found 0.02 and 0.00."""
 _NFC = {"qwen2", "qwen35", "command-r", "olmo", "mpt"}
 """Pre-tokenizers (``tokenizer.ggml.pre``) of models whose own tokenizer first composes characters (Unicode's NFC).
 
-A GGUF file does not say whether characters are composed first. Transformers' own tokenizer classes say so: ``Qwen2Tokenizer``,
-``Qwen3_5Tokenizer``, ``CohereTokenizer``, and ``GPTNeoXTokenizer``, whose tokenizer OLMo and MPT use.
+A GGUF file does not say whether characters are composed first. The code of Transformers shows which tokenizer classes compose
+characters: ``Qwen2Tokenizer``, ``Qwen3_5Tokenizer``, ``CohereTokenizer`` and ``GPTNeoXTokenizer``. OLMo and MPT use the tokenizer
+of ``GPTNeoXTokenizer``.
 """
 _DIGITS = {"smollm", "command-r", "refact", "starcoder"}
 """Pre-tokenizers that first split all numbers into single digits. In llama.cpp, their first pattern is ``\\p{N}``."""
@@ -106,7 +107,7 @@ def verify(folder: Path, vocabulary: GgufVocabulary, before: Sequence[Sequence[i
 
     Raises:
         ModelError: the tokenizer has no merges, does not find the file's pieces, or changed when it was saved. This error is also
-            raised if the tokenizer has other special tokens than the file says, or puts other tokens around a text.
+            raised if the tokenizer and the file differ in their special tokens, or in the tokens that are put around a text.
     """
     from transformers import AutoTokenizer
 

@@ -30,9 +30,9 @@ def residual_gradients(
     Args:
         backend: the model.
         cached: the pass that is differentiated.
-        layers: the layers in ascending order; the cached pass contains the first of them.
-        final_gradient: a function from the normed final residual ``[batch, pos, d_model]`` to the derivative of the number with
-            respect to it.
+        layers: the layers in ascending order; the cached pass contains the residuals after the first of these layers.
+        final_gradient: a function that takes the normed final residual ``[batch, pos, d_model]``, and returns the derivative of
+            the number with respect to this residual.
     """
     lowest, *above = layers
     leaf = cached.residuals[lowest].detach().requires_grad_()  # the blocks below are not differentiated
@@ -52,8 +52,8 @@ def residual_gradients(
 def whole_gradients(
     backend: Backend, batch: TokenBatch, layers: Sequence[int], final_gradient: Callable[[Tensor], Tensor]
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """Returns the same derivatives as ``residual_gradients``, but from a full pass. The only requirement on the architecture is
-    that it can be differentiated.
+    """Returns the same derivatives as ``residual_gradients``, but computes them from a full pass. The only requirement on the
+    architecture is that it can be differentiated.
 
     Args:
         backend: the model.

@@ -19,7 +19,7 @@ R = TypeVar("R")
 def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequence[T]) -> Iterator[tuple[Sequence[T], R]]:
     """Runs a function on many inputs at once. If the device's memory is too small, the inputs are halved until they fit.
 
-    After a halving, new batches are half as large too.
+    After a halving, all later batches are also half as large.
 
     Args:
         model: the model that runs the inputs.
@@ -46,8 +46,8 @@ def in_halves(model: "LensModel", run: Callable[[Sequence[T]], R], many: Sequenc
 
 
 def halved(model: "LensModel", many: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-    """Returns the two halves of inputs that did not fit into the memory. From now on, the model's batches are half as large, in
-    later runs too. A log message says so.
+    """Returns the two halves of inputs that did not fit into the memory. From now on, the model's batches are half as large.
+    Later runs of the program also use the smaller size. A log message reports this.
 
     Args:
         model: the model.

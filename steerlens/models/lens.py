@@ -30,7 +30,7 @@ from steerlens.numeric import Layers, layers_of
 
 
 class LensModel(ModelPlaces, TextGeneration):
-    """A decoder-only language model, run by TransformerLens or by another backend."""
+    """A decoder-only language model, which TransformerLens or another backend runs."""
 
     def __init__(
         self, model: Any, name: str = "", tokenizer: Tokenizer | None = None, *, made_from: LoadSpec | None = None
@@ -79,7 +79,7 @@ class LensModel(ModelPlaces, TextGeneration):
         description contains no weights.
 
         Raises:
-            ModelError: the model was made from a live bridge or backend, or its weights were changed since it was loaded.
+            ModelError: the model was made from an existing bridge or backend, or its weights were changed after it was loaded.
         """
         changed = self._stamp_when_made != self.backend.weights_stamp() or self.backend.weight_processing != "none"
         return loadable(self._made_from, self.name, changed=changed)
@@ -95,8 +95,8 @@ class LensModel(ModelPlaces, TextGeneration):
     def fingerprint(self) -> Fingerprint:
         """The fingerprint of this model, which is computed again after a weight was changed or replaced.
 
-        steerlens does not notice a change through ``parameter.data``. After a change of this kind, load the model again. Changes
-        in place under ``torch.no_grad()`` are noticed.
+        steerlens does not notice a change through ``parameter.data``. After a change of this kind, load the model again.
+        steerlens does notice changes in place under ``torch.no_grad()``.
         """
         stamp = self.backend.weights_stamp()
         if self._kept_fingerprint is None or self._kept_fingerprint[0] != stamp:
@@ -145,8 +145,8 @@ class LensModel(ModelPlaces, TextGeneration):
         return self.backend.applied(plan.hooks(self))
 
     def tokens(self, prompt: Text) -> Tokens:
-        """Returns the tokens of a ``prompt``: the tokens that the tokenizer or chat template puts in front, once, and the
-        tokens of the text itself.
+        """Returns the tokens of a ``prompt``. The first tokens are the tokens that the tokenizer or chat template puts in front,
+        without repetition. The tokens of the text itself follow.
 
         Raises:
             PromptError: the prompt is empty.
@@ -178,8 +178,8 @@ class LensModel(ModelPlaces, TextGeneration):
         return token_batch(rows, self.tokenizer.pad_id, self.device, self.dtype, layout)
 
     def batches(self, lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
-        """Returns batches of indices of rows with these ``lengths``, the longest first. ``batch_size`` is chosen for the device
-        if it is ``None``.
+        """Returns batches of indices of rows with these ``lengths``, the longest first. If ``batch_size`` is ``None``, the batch
+        size is chosen for the device.
 
         Raises:
             SettingsError: the batch size is below 1.
@@ -192,7 +192,8 @@ class LensModel(ModelPlaces, TextGeneration):
         Args:
             rows: prompts with their choices.
             batch_size: the number of rows at once; ``None`` chooses the number for the device.
-            copies: the number of plans that will be run at once. The more plans, the less padding the batches have.
+            copies: the number of plans that will be run at once. For a larger number of plans, the batches are made with less
+                padding.
 
         Raises:
             SettingsError: the batch size is below 1.
@@ -211,16 +212,16 @@ class LensModel(ModelPlaces, TextGeneration):
     ) -> ResidualStack:
         """Returns the residual stream after each block (``hook_resid_post``), at one position of each prompt.
 
-        A prompt's residuals are the same alone and in any batch, except for rounding. Nothing is unembedded, and blocks above
-        the highest requested layer do not run.
+        Except for rounding, a prompt has the same residuals if it is run alone or in a batch. Nothing is unembedded, and blocks
+        above the highest requested layer do not run.
 
         Args:
-            prompts: one or several texts or prompts of items. The concept, locale and kind of such a prompt go into the stack's
-                table.
-            layers: block indices; all for ``None``.
+            prompts: one or several texts or prompts of items. The stack's table contains the concept, locale and kind of each
+                prompt that comes from an item.
+            layers: block indices; ``None`` means all blocks.
             positions: the position that is read. ``last`` is the last token. ``mean`` is the mean over the prompt's tokens,
-                without tokens in front such as BOS. A number is the index of a token as ``model.tokens(prompt)`` shows it (-1 is
-                the last).
+                without tokens in front such as BOS. A number means the token with this index in ``model.tokens(prompt)``; -1 is
+                the last token.
             batch_size: the number of prompts at once; ``None`` chooses the number for the device.
             padding_side: the side on which shorter prompts of a batch are padded. The side does not change the results, and is
                 meant for checks.
@@ -262,7 +263,7 @@ class LensModel(ModelPlaces, TextGeneration):
         Args:
             prompts: texts, or prompts of items.
             weights: the weight of each prompt in each sum, ``[prompt, sum]``.
-            layers: block indices; all for ``None``.
+            layers: block indices; ``None`` means all blocks.
             positions: see ``residuals``.
             batch_size: the number of prompts at once; ``None`` chooses the number for the device.
 
@@ -276,7 +277,9 @@ class LensModel(ModelPlaces, TextGeneration):
         """
         given, wanted = prompts_of(prompts), self.layers(layers)
         if len(weights) != len(given):
-            raise PromptError(f"{len(weights)} rows of weights given for {len(given)} prompts: expected one row each.")
+            raise PromptError(
+                f"{len(weights)} rows of weights were given for {len(given)} prompts: expected one row of weights per prompt."
+            )
         each = weights.to(self.device, torch.float64)
         total = torch.zeros(each.shape[1], len(wanted), self.d_model, dtype=torch.float64, device=self.device)
         for indices, seen in read_all(self, given, wanted, positions, batch_size):

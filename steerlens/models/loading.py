@@ -35,9 +35,9 @@ _HELP = "Any other name is read as a model id of the Hugging Face hub, a local f
 
 
 _one_at_a_time = threading.RLock()
-"""The lock that is held while a model is read. Transformers changes its classes during that time. If two threads read models at
-once, the second thread would take the first thread's changes for the original state. The output weights of later models would
-then not be tied to their embedding."""
+"""The lock that is held while a model is read. While a model is read, Transformers changes its classes. If two threads read
+models at once, the second thread would treat the classes that the first thread changed as the original classes. In later models,
+the output weights would then not be tied to the embedding."""
 
 
 def load(
@@ -61,13 +61,13 @@ def load(
     Args:
         name: the name of an embedded model (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, or a
             GGUF file. You can also give your own ``TransformerBridge`` or ``HookedTransformer`` (of TransformerLens 2 or 3). Your
-            own model is wrapped unchanged, and the other arguments must agree with it.
+            own model is wrapped unchanged. The other arguments must agree with your model.
         device: a PyTorch device, such as ``cuda:0``; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` takes float32 on a CPU, and bfloat16 on a GPU that computes in
-            it.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; ``None`` takes float32 on a CPU, and bfloat16 on a GPU that supports
+            bfloat16.
         adapter: a PEFT adapter of this model, given as a folder or a Hugging Face id. The adapter is merged into the model's
             weights, which needs the extra ``peft``.
-        revision: the branch, tag or commit on the hub; pin it if results must be reproducible.
+        revision: the branch, tag or commit on the hub. Give a commit if results must be reproducible.
         trust_remote_code: whether code in a hub model's repository may run.
         prepend_bos: ``True`` puts the declared BOS in front of every prompt and chat, ``False`` puts nothing there. With
             ``None``, the model's own tokenizer and chat template decide, as in training; ``model.tokens(prompt)`` shows the
@@ -77,8 +77,8 @@ def load(
             fill GPUs in other ways. A dict gives each part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``.
         max_memory: the most memory to use on each device, for ``auto`` and similar maps. The keys are GPU numbers or ``cpu``, and
             the values are bytes or texts such as ``20GiB``.
-        offload_folder: the folder for weights that go to the disk and that the checkpoint stores in another form. Each model has
-            its own subfolder, which is removed when the model is deleted.
+        offload_folder: the folder for weights that are kept on disk and that the checkpoint stores in another form than the model
+            needs. Each model has its own subfolder, which is removed when the model is deleted.
 
     Raises:
         UnknownNameError: there is no such model (the error offers the nearest names), or no such dtype.
@@ -129,7 +129,7 @@ def load(
 
 
 def hugging_face_of(spec: LoadSpec) -> Any:
-    """Reads the Hugging Face model that ``load`` would wrap once more, for training.
+    """Reads the Hugging Face model of a loaded model again, so that it can be trained. The new copy is not wrapped.
 
     Args:
         spec: how the model was loaded.
@@ -232,7 +232,8 @@ def source_of(name: str) -> str:
 
 
 def _ask_hub(name: str, revision: str | None) -> None:
-    """Fetches the configuration of a model on the hub, or finds it in the cache. For a wrong name, the hub gets no other request.
+    """Fetches the configuration of a model on the hub, or finds it in the cache. If the name is wrong, no further request is sent
+    to the hub.
 
     Raises:
         UnknownNameError: the hub does not have the configuration.
@@ -255,7 +256,8 @@ def _ask_hub(name: str, revision: str | None) -> None:
 def _boot(
     source: str, name: str, place: torch.device, adapter: str | None, placing: Placing | None = None, **settings: Any
 ) -> tuple[Any, Any, torch.Tensor | None]:
-    """Returns the bridge, the model's own tokenizer, and the logits of a placed model before it was wrapped."""
+    """Returns the bridge, the model's own tokenizer, and logits. The logits are computed before the model is wrapped. Without a
+    device map and quantized weights, ``None`` is returned in place of logits."""
     TransformerBridge = bridge_class()
     try:
         with quiet_transformers(), untouched(), nothing_missing(name):
@@ -283,7 +285,7 @@ def _own_bridge(model: Any, device: Any, dtype: Any, adapter: Any, revision: str
     hooked = is_hooked_transformer(bridge)
     if not hooked and not isinstance(bridge, bridge_class()):
         raise ModelError(
-            f"{type(model).__name__} given: expected a model's name, a path, a TransformerBridge "
+            f"{type(model).__name__} was given: expected a model's name, a path, a TransformerBridge "
             "(TransformerBridge.boot_transformers(...)), or a HookedTransformer, which TransformerLens had up to version 3."
         )
     what = "HookedTransformer" if hooked else "bridge"

@@ -123,7 +123,8 @@ def _place(whole: Any, text: Any) -> None:
 
 
 def _nearest(places: dict[str, Any], name: str) -> Any:
-    """Returns the place of a part, or of the smallest part that contains it."""
+    """Returns the place of a part in the device map. If the map does not contain the part, returns the place of the smallest part
+    that contains the given part."""
     around = [part for part in places if part in ("", name) or name.startswith(f"{part}.")]
     return places[max(around, key=len)]
 

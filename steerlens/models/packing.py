@@ -1,4 +1,4 @@
-"""Decides which rows are run for the requested rows, and finds the prefix that all rows share."""
+"""Splits the requested rows into packed rows, and finds the prefix that all rows share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from steerlens.models.batches import Row
 from steerlens.models.lens import LensModel
 
 _WORTH_SHARING = 16
-"""The smallest length, in tokens, of a shared prefix that is run separately, once."""
+"""The smallest number of tokens of a shared prefix for which the prefix is computed separately, and only once."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PackedRow:
 
 
 MicroBatch = list[PackedRow]
-"""A list of packed rows that are run at once."""
+"""A list of packed rows that go through the model in one batch."""
 
 
 def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
@@ -35,8 +35,8 @@ def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
 
 
 def shared_prefix(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
-    """Returns the tokens that all prompts begin with, or an empty tuple if it would not save time to run them separately. Each
-    prompt keeps its last token."""
+    """Returns the tokens that all prompts begin with. Returns an empty tuple if a separate pass over these tokens would not save
+    time. Each prompt keeps its last token."""
     window = model.backend.attention_window
     if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
         return ()

@@ -1,9 +1,10 @@
 """Keeps track of the pass that is running on a model: the roles of its tokens, and the thread that may run it.
 
-A steering hook must know the role of each token: in front of the prompt (such as BOS), padding, part of the prompt, the
-prompt's last token, or after the prompt. For its own passes, steerlens announces the roles. For a pass that other code runs, the
-role follows from the token's column, the attention mask, and the end of the prompt. Columns are counted from the first token in
-the key-value cache. In ``generate``, the prompt is known. Outside ``generate``, the pass that begins a text counts as the prompt.
+A steering hook must know the role of each token. A token is in front of the prompt (such as BOS), padding, part of the prompt,
+the prompt's last token, or after the prompt. For its own passes, steerlens announces the roles. For a pass that other code runs,
+the role follows from the token's column, the attention mask, and the end of the prompt. Columns are counted from the first token
+in the key-value cache. In ``generate``, the prompt is known. Outside ``generate``, the pass that begins a text counts as the
+prompt.
 """
 
 import threading
@@ -41,7 +42,7 @@ class SeenPass:
     """The number of last columns that are unembedded; 0 means all columns. Blocks that write no keys may run on the unembedded
     columns only."""
     lost: bool = False
-    """Whether a generation continues from a cache of an unknown form, so that the columns are not known either."""
+    """Whether a generation continues from a cache of an unknown form. In this case, the columns of the tokens are not known."""
 
 
 @dataclass(eq=False)
@@ -71,7 +72,8 @@ class ModelState:
     read: tuple[SeenPass, object, Tensor] | None = None
     """The last result for a pass that other code runs: the pass, the input from which the roles were read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
-    """The number of tokens in each cache that does not know its length, and the tokens of the last pass with this cache."""
+    """The entries of caches that do not store their length. Each entry contains the number of tokens in the cache, and the tokens
+    of the last pass with this cache."""
     generations: list["Generation"] = field(default_factory=list)
     """The generations that are running, nested inside each other."""
 
@@ -136,7 +138,7 @@ def running_roles(
 def prompt_of(model: Any, length: int) -> Iterator[None]:
     """Marks the end of the prompt in your own passes that continue from a key-value cache.
 
-    ``model.generate``, ``model.tl.generate`` and Hugging Face's ``generate`` do not need this.
+    You do not need this context for ``model.generate``, ``model.tl.generate`` or Hugging Face's ``generate``.
 
     Args:
         model: a ``LensModel``.
@@ -147,7 +149,7 @@ def prompt_of(model: Any, length: int) -> Iterator[None]:
         SettingsError: the length is below 1.
     """
     if length < 1:
-        raise SettingsError(f"a prompt of {length} tokens given: expected at least 1.")
+        raise SettingsError(f"a prompt of {length} tokens was given: expected at least 1 token.")
     state: ModelState = model.backend.state
     state.generations.append(Generation(int(length)))
     try:
@@ -162,7 +164,8 @@ def claimed(state: ModelState, is_training: Callable[[], bool]) -> Iterator[None
 
     Args:
         state: the state of the model.
-        is_training: returns whether a part of the model is in training mode. For nested claims, it is called only once.
+        is_training: returns whether a part of the model is in training mode. For nested contexts, ``is_training`` is called only
+            once.
 
     Raises:
         SettingsError: a plan is applied in another thread, and would steer these passes.

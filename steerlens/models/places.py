@@ -44,7 +44,7 @@ class ModelPlaces:
 
     @property
     def placing(self) -> dict[str, Any]:
-        """The arguments of ``load`` that put another model on the same devices as this one."""
+        """The arguments of ``load`` that put another model on the same devices as this model."""
         made = self._made_from
         if made is None or made.device_map is None:
             return {"device": self.device}

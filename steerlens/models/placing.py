@@ -42,7 +42,8 @@ class Placing:
 
     @property
     def device(self) -> torch.device:
-        """A device that blocks run on: the first one in the map, or the automatically chosen device if the map names none."""
+        """A device that blocks run on: the first device in the map, or the automatically chosen device if the map names no
+        device."""
         named = self.max_memory if isinstance(self.device_map, str) else self.device_map.values()
         gpus = [place for place in named or () if place not in OFFLOADED]
         if not gpus:
@@ -56,7 +57,7 @@ def placing_of(
     """Returns the requested map, checked; ``None`` for a model on one device.
 
     Args:
-        device: the one requested device; it cannot be combined with a map.
+        device: the requested single device. ``device`` and ``device_map`` cannot be combined.
         device_map, max_memory, offload_folder: see ``load``.
 
     Raises:
@@ -93,7 +94,7 @@ def placing_of(
 
 
 def _checked_map(device_map: Mapping[str, str | int]) -> dict[str, str | int]:
-    """Returns the map after a check that this machine has every device in it."""
+    """Returns the map, after a check that this machine has every device in the map."""
     if not device_map:
         raise SettingsError("an empty device_map was given: expected the place of each part, or 'auto'.")
     return {name: _checked_place(name, place) for name, place in device_map.items()}

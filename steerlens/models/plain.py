@@ -1,4 +1,5 @@
-"""Computes log probabilities and derivatives in the plain way: full passes, one row for each choice, no cached parts.
+"""Computes log probabilities and derivatives in the plain way: with full passes, with one row for each choice, and without cached
+results.
 
 The plain way works for every architecture. The plain way is used if a faster way does not work, and to check the results of
 faster ways.

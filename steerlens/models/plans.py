@@ -24,7 +24,7 @@ class Plan(Protocol):
     def edit(
         self, layer: int, residual: Float[Tensor, "batch pos d_model"], roles: Int[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual stream after block ``layer`` as the edits change it. The method is a pure function."""
+        """Returns the residual stream after block ``layer``, changed by the edits. The method is a pure function."""
 
     def hooks(self, model: Any) -> list[Hook]:
         """Returns the same edits as hooks, which find out the roles of the running pass's tokens themselves."""
@@ -33,5 +33,5 @@ class Plan(Protocol):
         """Refuses a model for which the edits were not made.
 
         Raises:
-            FingerprintError: ``model`` is not the model of the edits. The error lists the differences.
+            FingerprintError: the edits were made for another model. The error lists the differences between the two models.
         """

@@ -35,9 +35,9 @@ def tokens_read(row: Row, prompt: Prompt, positions: Positions) -> list[int]:
     elif isinstance(positions, int) and not isinstance(positions, bool):
         index = positions + len(row) if positions < 0 else positions
     else:
-        raise PromptError(f"positions {positions!r} given: expected 'last', 'mean' or the index of a token.")
+        raise PromptError(f"positions {positions!r} was given: expected 'last', 'mean' or the index of a token.")
     if not 0 <= index < len(row):
-        raise PromptError(f"token {positions} given: prompt {prompt.text!r} has only the tokens 0 to {len(row) - 1}.")
+        raise PromptError(f"token {positions} was requested, but prompt {prompt.text!r} has only the tokens 0 to {len(row) - 1}.")
     return [index]
 
 

@@ -15,8 +15,8 @@ _PACKAGES = {
     "awq": {"gptqmodel": "gptqmodel"},
     "compressed-tensors": {"compressed_tensors": "compressed-tensors"},
 }
-"""The modules that Transformers 5 imports for each quantization method, and the packages that pip installs for it. The keys are
-the names of the methods in Transformers."""
+"""The modules that Transformers 5 imports for each quantization method, and the packages that pip installs for the method. The
+keys are the names of the methods in Transformers."""
 
 
 @dataclass(frozen=True)

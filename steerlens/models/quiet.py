@@ -8,7 +8,8 @@ from logging import ERROR, getLogger
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Switches off progress bars and notices below an error in Transformers and accelerate, inside the block only."""
+    """Switches off progress bars and notices below an error in Transformers and accelerate. The switch applies only inside the
+    ``with`` block."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -32,7 +32,7 @@ def hugging_face(source: str, name: str, adapter: str | None, placing: Placing |
         source: a folder, or an id on the hub.
         name: the user's name for the model, for errors.
         adapter: an adapter that is merged into the model's weights; ``None`` if there is none.
-        placing: the device map, which quantized weights need too; ``None`` for a model that is moved as a whole.
+        placing: the device map, which quantized weights need too; ``None`` for a model on one device.
         settings: arguments of ``from_pretrained``: ``dtype``, ``revision``, ``trust_remote_code``.
 
     Raises:
@@ -52,8 +52,8 @@ def hugging_face(source: str, name: str, adapter: str | None, placing: Placing |
 
 @contextmanager
 def _own_folder(parent: Path) -> Iterator[str]:
-    """Makes a new folder inside ``parent``. The weights of two models have the same names, so in one folder they would overwrite
-    each other."""
+    """Makes a new folder inside ``parent``. If two models used one folder, their weights would overwrite each other, because the
+    names of the weights are the same."""
     parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(parent, "weights")
     with scratch_folder(parent, "weights") as (folder, _):
@@ -61,7 +61,7 @@ def _own_folder(parent: Path) -> Iterator[str]:
 
 
 def _placed(source: str, name: str, adapter: str | None, images: bool, placing: Placing | None, **settings: Any) -> Any:
-    """Returns the placed model. If the device map is wrong, the error says what is wrong."""
+    """Returns the model on the devices of the device map. If the device map is wrong, the error says what is wrong."""
     try:
         return _read(source, name, adapter, images, **settings)
     except ImportError as error:
@@ -139,7 +139,7 @@ def _check_is_here(base: Any, name: str, adapter: str) -> None:
 
 @contextmanager
 def unmapped(model: Any) -> Iterator[None]:
-    """Hides the device map of a model that accelerate has placed while TransformerLens wraps it.
+    """Hides a model's device map while TransformerLens wraps the model. accelerate had placed the model by this map.
 
     TransformerLens 4.3 refuses a map of GPUs and the CPU, because TransformerLens was never tested with such a map. Later,
     ``check_same`` tests whether the wrapped model is correct.

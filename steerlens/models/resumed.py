@@ -1,5 +1,6 @@
-"""Runs passes over micro-batches that continue from cached passes. Blocks below a plan's first layer run once for all plans. The
-tokens before a prompt's last token run once if no plan steers them. A prefix that all rows share runs once for all batches."""
+"""Runs passes over micro-batches that continue from cached passes. Blocks below a plan's first layer run once for all plans. If
+no plan steers the tokens before a prompt's last token, these tokens run once for all plans. A prefix that all rows share runs
+once for all batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from steerlens.models.plans import Plan
 
 @dataclass(frozen=True, eq=False)
 class ResumedPasses:
-    """Cached passes of a model's batches, and passes that continue from them under plans."""
+    """Makes cached passes of a model's batches, and passes that continue from the cached passes under plans."""
 
     model: LensModel
     prefix: tuple[int, ...]

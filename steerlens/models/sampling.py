@@ -30,23 +30,23 @@ def sampling_settings(
     for name, (own, is_given) in twice.items():
         if is_given and name in settings:
             raise SettingsError(
-                f"{own} and {name}={settings[name]!r} given: expected only one of them, because both set the same value. "
+                f"{own} and {name}={settings[name]!r} were given: expected only one of them, because both set the same value. "
                 f"Remove {name}."
             )
     draws, count = bool(settings.get("do_sample", sample)), whole_number(settings.get("num_return_sequences", n))
     if count is None or count < 1:
-        raise SettingsError(f"n={n!r} texts for each prompt given: expected a whole number of at least 1.")
+        raise SettingsError(f"n={n!r} texts for each prompt were given: expected a whole number of at least 1.")
     if not math.isfinite(temperature) or temperature <= 0:
         raise SettingsError(
-            f"temperature {temperature} given: expected a finite number above 0. For greedy texts, remove this argument."
+            f"temperature {temperature} was given: expected a finite number above 0. For greedy texts, remove this argument."
         )
     if not draws and temperature != 1:
         raise SettingsError(
-            f"temperature {temperature} given without sample: greedy texts do not depend on the temperature. Add sample=True."
+            f"temperature {temperature} was given without sample: greedy texts do not depend on the temperature. Add sample=True."
         )
     if not draws and count > 1 and (settings.get("num_beams") or 1) == 1:
         raise SettingsError(
-            f"n={count} given without sample: all greedy texts of one prompt are equal. Add sample=True, or remove n."
+            f"n={count} was given without sample: all greedy texts of one prompt are equal. Add sample=True, or remove n."
         )
     given = {**settings, "do_sample": draws, "num_return_sequences": count}
     return {**given, "temperature": float(temperature)} if sample or temperature != 1 else given

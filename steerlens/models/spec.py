@@ -16,9 +16,9 @@ class LoadSpec:
     name: str
     """The name of an embedded model, a model id of the hub, or the path of a folder or GGUF file."""
     device: str | None = None
-    """The requested device; with ``None`` the loading process chooses one."""
+    """The requested device. With ``None``, the process that loads the model chooses the device."""
     dtype: str | None = None
-    """``float32``, ``bfloat16`` or ``float16``; with ``None`` one is chosen for the device."""
+    """The dtype: ``float32``, ``bfloat16`` or ``float16``. With ``None``, the dtype is chosen for the device."""
     revision: str | None = None
     """The branch, tag or commit on the hub."""
     adapter: str | None = None
@@ -28,7 +28,8 @@ class LoadSpec:
     trust_remote_code: bool = False
     """Whether code from the hub model's repository may run."""
     device_map: str | dict[str, str | int] | None = None
-    """The requested device map. With ``auto`` and similar, the loading process makes a map of its own devices."""
+    """The requested device map. With ``auto`` or a similar method, the process that loads the model makes a map of its own
+    devices."""
     max_memory: dict[str | int, str | int] | None = None
     """The most memory to use on each device when the map is chosen."""
     offload_folder: str | None = None
@@ -59,15 +60,15 @@ class LoadSpec:
 
 
 def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
-    """Returns a model's spec, after a check that loading it gives the same model.
+    """Returns a model's spec, after a check that the spec still describes the model.
 
     Args:
-        spec: how the model was loaded; ``None`` for a model that was made from a live one.
+        spec: how the model was loaded; ``None`` for a model that was made from an existing bridge or backend.
         name: the model's name.
         changed: whether the model's weights have changed since the model was loaded.
 
     Raises:
-        ModelError: the model was made from a live bridge or backend, or its weights were changed.
+        ModelError: the model was made from an existing bridge or backend, or its weights were changed.
     """
     way_out = (
         "Save the model with save_pretrained of Hugging Face, and load that folder with steerlens.load. If the model is a "

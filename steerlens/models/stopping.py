@@ -29,7 +29,8 @@ def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
     wrong = [each for each in stops if not isinstance(each, str) or not each]
     if wrong:
         raise SettingsError(
-            f"stop {wrong[0]!r} given: expected texts of at least one character. Write a longer text, or remove this argument."
+            f"stop {wrong[0]!r} was given: expected texts of at least one character. Write a longer text, or remove this "
+            "argument."
         )
     return stops
 
@@ -39,7 +40,7 @@ def before_stop(text: str, stops: Sequence[str]) -> str | None:
 
     Args:
         text: a generated text.
-        stops: the texts at which it ends.
+        stops: the texts at which a generated text ends.
 
     Returns:
         The text up to the stop, or ``None`` if it contains no stop.
@@ -62,12 +63,13 @@ def special_stops(tokenizer: Tokenizer, stops: Sequence[str]) -> set[int]:
 
 
 def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) -> str:
-    """Returns the text of generated tokens up to the first stop: the stop that the fewest tokens complete.
+    """Returns the text of generated tokens up to the first stop. The first stop is the stop that is complete after the fewest
+    tokens.
 
     Args:
         tokenizer: turns tokens into text.
         ids: the generated tokens. Tokens after the stop do not matter.
-        stops: the texts at which it ends.
+        stops: the texts at which a generated text ends.
     """
 
     def cut(length: int) -> str | None:

@@ -32,8 +32,8 @@ def stream(
         stop: one or several texts at which the generated text ends, as in ``model.generate``.
 
     Yields:
-        The text so far, without special tokens. The last text is complete. A stop of several tokens is removed once it is
-            complete, so the last text may be shorter than the text before it.
+        The text so far, without special tokens. The last text is complete. If a stop has several tokens, it is removed from the
+            text once all of its tokens are written. So the last text may be shorter than the text before.
 
     Raises:
         PromptError: the prompt is empty.

@@ -17,8 +17,8 @@ Sums = list[list[float]]
 
 @dataclass(frozen=True, eq=False)
 class TargetPositions:
-    """The places in a batch at which the tokens of choices are predicted. A place is listed only once, even if several choices
-    continue from it."""
+    """The places (row and column) in a batch at which the tokens of choices are predicted. Each place is listed once, even if
+    several choices continue from the place."""
 
     lines: Int[Tensor, " place"]
     columns: Int[Tensor, " place"]
@@ -66,8 +66,8 @@ class TargetPositions:
     def shortened(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0
     ) -> tuple[Sums, "TargetPositions", Unembedding]:
-        """Returns the sums for ``final``, and the same places with a shorter unembedding. The shorter unembedding contains only
-        the tokens that are likely at these places.
+        """Returns the sums for ``final``, the same places, and a shorter unembedding for these places. The shorter unembedding
+        contains only the tokens that are likely at these places.
 
         Args:
             start: the first column of ``final``.
@@ -85,7 +85,7 @@ class TargetPositions:
         """Returns the derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
 
         Args:
-            weigh: returns the weights of all rows' choices, given the sums of their log probabilities by row.
+            weigh: returns the weights of all rows' choices, given the summed log probability of each choice, row by row.
         """
         lines, columns = self.lines, self.columns - start
 
@@ -106,7 +106,7 @@ class TargetPositions:
 
 
 class LogProbabilities:
-    """Collects the summed log probabilities of micro-batches, which come in any order, in the order of the rows."""
+    """Collects the summed log probabilities in the order of the rows. The micro-batches may come in any order."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.left = sum(len(row.choices) for row in rows)
@@ -127,7 +127,7 @@ class LogProbabilities:
 
 
 def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
-    """Yields, for each choice, the place at which each of its tokens is predicted, and the token.
+    """Yields a list for each choice. The list contains each token of the choice, with the place at which the token is predicted.
 
     The first token is predicted at the prompt's last token. If several choices begin with the same tokens, these tokens are
     predicted in the first of the choices.

@@ -25,7 +25,7 @@ _PROBES = (
     "问题：日本的首都是什么？",
     "Ερώτηση: Café e\u0301 🙂",
 )
-"""Texts whose ids are part of a tokenizer's digest, together with its vocabulary."""
+"""Texts for a tokenizer's digest. The digest is computed from the token ids of these texts, and from the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Tokens:
 
 
 class Tokenizer:
-    """A Hugging Face tokenizer that is always used in the same way, so that residuals and scores agree.
+    """A Hugging Face tokenizer. It turns texts into tokens in one way for residuals and for scores.
 
     The tokenizer decides which tokens are in front of a text: BOS for Gemma and Llama, no token for Qwen and GPT-2, two tokens
     for GLM. The chat template decides which tokens are in front of a chat.
@@ -60,8 +60,8 @@ class Tokenizer:
             tokenizer: a Hugging Face tokenizer.
             prepend_bos: ``True`` puts the declared BOS in front of every text and chat, ``False`` puts nothing there; with
                 ``None`` the tokenizer and the chat template decide.
-            own: the same tokenizer, read from its own files. The given tokenizer may have been changed to put a BOS in front, so
-                ``own`` decides which tokens are in front and which special tokens are declared. Without ``own``, the given
+            own: the same tokenizer, read from the model's files. The given tokenizer may have been changed to put a BOS in front,
+                so ``own`` decides which tokens are in front and which special tokens are declared. Without ``own``, the given
                 tokenizer decides.
 
         Raises:
@@ -130,7 +130,7 @@ class Tokenizer:
             return prompt
         if not is_chat(prompt):
             raise PromptError(
-                f"{type(prompt).__name__} given as a prompt: expected a text, a Prompt, or a chat. A chat is a list of "
+                f"{type(prompt).__name__} was given as a prompt: expected a text, a Prompt, or a chat. A chat is a list of "
                 f"messages such as [{{'role': 'user', 'content': '…'}}]."
             )
         if not getattr(self.hf, "chat_template", None):
@@ -170,7 +170,7 @@ class Tokenizer:
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
-            continuations: the texts that may follow it, such as answers with the space before them.
+            continuations: the texts that may follow the prompt, such as answers that begin with a space.
 
         Raises:
             PromptError: the prompt is empty, there are no continuations, or a continuation adds no token.
@@ -240,7 +240,8 @@ def own_tokenizer(source: str, **settings: Any) -> Any:
 
 
 def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
-    """Returns a bridge's tokenizer. The tokens in front are read from its files, if these are available.
+    """Returns a bridge's tokenizer. The tokenizer's files decide which tokens are put in front of a text, if these files are
+    available.
 
     TransformerLens loads tokenizers so that they put BOS in front, even if the model's own tokenizer does not.
 

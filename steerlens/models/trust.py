@@ -1,8 +1,9 @@
-"""Compares faster ways of computing with the plain way, when they are first used on a model.
+"""Compares each faster way of computing with the plain way, at the first use of the faster way on a model.
 
-No list says what every architecture supports. For example, layers may share keys, positions may be counted by column, and states
-may be kept besides keys. So when a fast way is used for the first time, some of its numbers are also computed in the plain way.
-If the numbers differ, or if the fast way raises an error that the plain way does not raise, the plain way is used from then on.
+No list says what every architecture supports. For example, several layers may use the same keys, positions may be counted by
+column, and a layer may keep a state in addition to keys. When a fast way is used for the first time, some of its results are
+therefore computed in the plain way too. If the numbers differ, or if the fast way raises an error that the plain way does not
+raise, the plain way is used from then on.
 """
 
 import logging
@@ -31,7 +32,7 @@ differences, and a different computation causes larger differences."""
 _RELATIVE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 
 Way = tuple[object, ...]
-"""The identity of a computation: the task, and everything about it that changes how it is computed."""
+"""The key of a computation: its task, and every property that changes how the result is computed."""
 T = TypeVar("T")
 
 
@@ -49,10 +50,10 @@ def by_trust(
     Args:
         model: the model that computes.
         way: the key in ``model.trusted`` under which the result of the comparison is kept.
-        fast: computes the result in the fast way. If it raises an error at its first use, the plain way is used.
+        fast: computes the result in the fast way. If ``fast`` raises an error at its first use, the plain way is used.
         plain: computes the result in the plain way.
         same: returns whether the fast result agrees with a part of the plain result.
-        possible: whether the model's backend supports the fast way at all.
+        possible: whether the model's backend supports the fast way.
     """
     possible = possible and model.pads_left  # batches of choices are padded on both sides
     known = model.trusted.get(way) if possible else False

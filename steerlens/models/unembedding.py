@@ -16,8 +16,8 @@ _BLOCK = 1 << 21
 """The number of logits in memory at once on a CPU: 8 MiB in float32."""
 _BLOCK_GPU = 1 << 26
 _LIKELY = 1e-4
-"""The smallest probability with which a token is on the short list of some places. The probability at a single place is
-enough."""
+"""The smallest probability of a token on the short list of some places. A token is on the list if it has at least this
+probability at one of these places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Targets:
     """The tokens whose log probabilities are requested."""
 
     places: Int[Tensor, " n"]
-    """The index of the place that predicts each token."""
+    """The index of the place (a row and column of a batch) at which each token is predicted."""
     tokens: Int[Tensor, " n"]
 
 
@@ -43,8 +43,8 @@ class Unembedding:
     """The logarithm of the part of each place's normaliser that belongs to tokens outside a short list. ``None`` for the whole
     vocabulary."""
     device: torch.device | None = None
-    """The device on which logits are computed; ``None`` means the device of the weight. Blocks of a weight on another device
-    are copied to it."""
+    """The device on which logits are computed; ``None`` means the device of the weight. If the weight is on another device,
+    blocks of the weight are copied to this device."""
 
     @property
     def place(self) -> torch.device:
@@ -71,16 +71,16 @@ class Unembedding:
     def shortened(
         self, final: Float[Tensor, "place d_model"], targets: Targets
     ) -> tuple[Float[Tensor, " n"], "Unembedding", Targets]:
-        """Returns the unembedding of a short list of the vocabulary, which is accurate enough to find out which of many changes
-        of ``final`` matter.
+        """Returns an unembedding for a short list of tokens. It is accurate enough to find out which of many changes of ``final``
+        have an effect.
 
         The list contains the tokens that carry the probability mass at the places, and all targets. The other tokens' part of the
         normaliser keeps its value at ``final``. So the log probabilities at ``final`` equal the log probabilities with the whole
         vocabulary.
 
         Returns:
-            The log probability of each target at its place, on the CPU. The short unembedding, for one or more copies of the
-                places. The targets with their numbers in the short unembedding.
+            Three values: the log probability of each target at its place, on the CPU; the short unembedding, for one or more
+                copies of the places; and the targets, numbered as in the short unembedding.
         """
         home = final.device
         final, targets = self._brought(final, targets)
@@ -174,8 +174,8 @@ class Unembedding:
         return torch.ones_like(logits) if self.cap is None else 1 - (logits / self.cap) ** 2
 
     def _logits(self, final: Float[Tensor, "place d_model"], size: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """Yields float32 logits ``[row, place]`` of one block of the vocabulary after another. The logits of a block are valid
-        only until the next block is requested.
+        """Yields float32 logits ``[row, place]`` for each block of the vocabulary, one block after another. The logits of a block
+        are valid only until the next block is requested.
 
         The vocabulary is the first dimension, because the product is then up to a third faster on a CPU. All blocks share one
         buffer, as a new buffer for each block would cause page faults.

@@ -21,13 +21,13 @@ _originals: tuple[Callable[..., Any], Callable[..., Any]] = (subprocess.Popen.__
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Prevents two actions, inside the block only: starting an installer of packages, and reading weights that are not
+    """Prevents two actions inside the ``with`` block: starting an installer of packages, and reading weights that are not
     safetensors.
 
     TransformerLens would install ``torchvision``, and with it another PyTorch, for a checkpoint that takes images.
 
     Raises:
-        ModelError: the block tries one of these two actions. The code in the block may handle this error.
+        ModelError: code inside the ``with`` block tries one of these two actions. This code may handle the error.
     """
     global _inside, _originals
     with _lock:

@@ -38,7 +38,7 @@ class GgufVocabulary:
     """The tokens of a GGUF file, under llama.cpp's own keys ``tokenizer.ggml.*``."""
 
     kind: str
-    """``llama`` for SentencePiece, ``gpt2`` for byte-level pieces, …"""
+    """The kind of vocabulary, such as ``llama`` for SentencePiece or ``gpt2`` for byte-level pieces."""
     pre: str
     """The name of the pre-tokenizer; empty if the file does not say."""
     tokens: tuple[str, ...]
@@ -110,7 +110,7 @@ def read_vocabulary(path: Path) -> GgufVocabulary:
 
 
 def _check(said: Mapping[str, Any]) -> None:
-    """Refuses tokens, types and ids whose type or number is wrong."""
+    """Refuses metadata in which tokens, token types or ids have a wrong type or a wrong number."""
     tokens, types = said.get("tokens"), said.get("token_type", [])
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
         raise ValueError(f"{_PREFIX}tokens is missing, or contains tokens that are not texts")

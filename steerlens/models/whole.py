@@ -60,10 +60,10 @@ def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any
 
 @contextmanager
 def nothing_missing(name: str) -> Iterator[None]:
-    """Refuses a checkpoint that lacks weights, inside the block and this thread only. Transformers would set missing weights at
-    random.
+    """Refuses a checkpoint that lacks weights. The check applies only inside the ``with`` block, and only to the current thread.
+    Transformers would set missing weights at random.
 
-    Weights that stay quantized are not checked here, because another package reads them.
+    Weights that stay quantized are not checked here, because another package reads these weights.
 
     Args:
         name: the user's name for the model, for the error.

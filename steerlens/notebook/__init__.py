@@ -37,8 +37,9 @@ def explore(
 
     A click on a cell of the heatmap chooses the layer and the locale for all views. When a slider moves, the predicted margin is
     shown at once (from the derivative of the margin, as in an attribution sweep). The exact scores and texts follow after the
-    passes have run. A new move stops the work for an older move. All passes run in slices between the notebook's cells, on the
-    thread of the cells. So your code never sees a half-steered model, and the page waits while one of your cells runs.
+    passes have run. A new move stops the work for an older move. The passes run in short slices, on the thread of the notebook's
+    cells, while no cell runs. So your code never sees a partly steered model. While a cell of your notebook runs, the explorer
+    waits.
 
     Args:
         model: the model that is explored and steered.
@@ -54,12 +55,12 @@ def explore(
         limit: the slider's largest strength, as a factor on the vector.
         max_new_tokens: the length of the texts in tokens. A text ends earlier if the model writes another question.
         seed: the seed of the split and the draws.
-        state: the result of ``explorer.state()``, to continue from there.
+        state: the result of ``explorer.state()``. The new explorer starts with these choices.
 
     Returns:
-        An explorer. Show it as a cell's last line. ``explorer.plan`` is the plan that you set in the explorer.
-            ``explorer.as_code(view)`` and ``explorer.to_frame(view)`` return the code and the data of the views ``steering``,
-            ``tokens`` and ``vector`` and, with items, ``layers`` and ``points``.
+        An explorer. Write the explorer in the last line of a cell to show it. ``explorer.plan`` is the plan that you set in the
+            explorer. ``explorer.as_code(view)`` and ``explorer.to_frame(view)`` return the code and the data of the views
+            ``steering``, ``tokens`` and ``vector`` and, with items, ``layers`` and ``points``.
 
     Raises:
         SteerlensError: ipywidgets or anywidget are not installed.

@@ -38,9 +38,9 @@ _CODE = {"width": "98%", "height": "300px"}
 
 
 class Explorer:
-    """An interactive layer probe. Show it as the last line of a cell.
+    """An interactive layer probe. Write the explorer in the last line of a cell to show it.
 
-    The current choices are in ``selection``. You can also set them from code: ``explorer.selection.set(layer=9)``.
+    The current choices are in ``selection``. You can also set the choices from code: ``explorer.selection.set(layer=9)``.
     """
 
     def __init__(

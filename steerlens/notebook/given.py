@@ -24,8 +24,8 @@ class Code:
     dev: str = ""
     """The code that makes ``dev`` from ``split``."""
     vectors: str = ""
-    """The code that makes ``vectors``. If the user gave no vectors, they are made from ``split``. The code is empty if there are
-    no vectors."""
+    """The code that makes ``vectors``. If the user gave no vectors, the code makes the vectors from ``split``. The code is empty
+    if there are no vectors."""
 
     def begin(self, *, vectors: bool = False, items: bool = False) -> str:
         """Returns the code that comes before the code of the view.
@@ -97,7 +97,7 @@ def checked_model(model: object) -> LensModel:
     if isinstance(model, LensModel):
         return model
     advice = f"load it: sl.explore(sl.load({model!r}))" if isinstance(model, str) else "make a LensModel with sl.load(…)"
-    raise SettingsError(f"{_kind(model)} given as the model: expected a LensModel. {advice[0].upper()}{advice[1:]}.")
+    raise SettingsError(f"{_kind(model)} was given as the model: expected a LensModel. {advice[0].upper()}{advice[1:]}.")
 
 
 def checked_items(items: object) -> Items | Split | None:
@@ -111,7 +111,7 @@ def checked_items(items: object) -> Items | Split | None:
     each = [items] if isinstance(items, str | Prompt) else list(items) if isinstance(items, list | tuple) else []
     texts = bool(each) and all(isinstance(one, str | Prompt) for one in each)
     advice = "Give texts with the argument prompts=[…]" if texts else "Read items with sl.data.load_items(…) or sl.data.atlas(…)"
-    raise SettingsError(f"{_kind(items)} given as items: expected Items or a Split. {advice}.")
+    raise SettingsError(f"{_kind(items)} was given as items: expected Items or a Split. {advice}.")
 
 
 def checked_prompts(prompts: object) -> tuple[str, ...]:
@@ -124,14 +124,14 @@ def checked_prompts(prompts: object) -> tuple[str, ...]:
         return ()
     advice = 'Give texts, for example prompts=["The capital of France is"]'
     if not isinstance(prompts, str | Prompt | Sequence):
-        raise SettingsError(f"{_kind(prompts)} given as prompts: expected a list of texts. {advice}.")
+        raise SettingsError(f"{_kind(prompts)} was given as prompts: expected a list of texts. {advice}.")
     each = [prompts] if isinstance(prompts, str | Prompt) else list(prompts)
     for one in each:
         if not isinstance(one, str | Prompt):
-            raise SettingsError(f"{_kind(one)} given as a prompt: expected a text or a Prompt. {advice}.")
+            raise SettingsError(f"{_kind(one)} was given as a prompt: expected a text or a Prompt. {advice}.")
     texts = tuple(one.text if isinstance(one, Prompt) else one for one in each)
     if not all(text.strip() for text in texts):
-        raise SettingsError(f"an empty prompt given: expected texts of at least one letter. {advice}.")
+        raise SettingsError(f"an empty prompt was given: expected texts of at least one letter. {advice}.")
     return texts
 
 
@@ -148,7 +148,7 @@ def checked_vectors(vectors: object) -> Any:
     wrong = next((one for one in each if not isinstance(one, Intervention)), None) if wrong is None else wrong
     if wrong is not None:
         raise SettingsError(
-            f"{_kind(wrong)} given as vectors: expected a vector set, or steering vectors. Take vectors with "
+            f"{_kind(wrong)} was given as vectors: expected a vector set, or steering vectors. Take vectors with "
             "sl.steering.take(model, split.train), or make a vector from a tensor with sl.steering.SteeringVector(…)."
         )
     return each if not isinstance(vectors, list) else vectors

@@ -90,8 +90,8 @@ class ItemEffect:
         return self._choices().to_frame()
 
     def curve(self) -> "pd.DataFrame":
-        """Returns the margin by strength: the current prediction, the exact margin of strengths that were run, and the prediction
-        before the run."""
+        """Returns the margin by strength in three columns: the current prediction, the exact margin if it was computed, and the
+        prediction that was made before the exact margin was computed."""
         return self.item.curve(self._selection.vector, self._selection.layer, self._limit)
 
     def _run(self) -> None:

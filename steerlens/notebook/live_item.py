@@ -29,7 +29,7 @@ class LiveItem:
         tokens: SteeredTokens,
         kept: SteeringPlan | None = None,
     ) -> None:
-        """Makes the object without running anything.
+        """Makes the object without running the model.
 
         Args:
             layers: the layers that all vectors have.
@@ -55,7 +55,7 @@ class LiveItem:
         return "_predicted" in self.__dict__ and "base" in self.__dict__
 
     def derive(self) -> None:
-        """Computes the derivative and the outcome at strength 0, if they are not known yet."""
+        """Computes the derivative and the outcome at strength 0, if these two results are not known yet."""
         _ = self._predicted, self.base
 
     @cached_property
@@ -69,7 +69,7 @@ class LiveItem:
         return finite(self._scorer.base, self._scorer.model)[0]
 
     def known(self, name: str, layer: int) -> dict[float, Outcome]:
-        """Returns the outcomes that were run with one vector at one layer, by strength."""
+        """Returns the outcomes that were computed for one vector at one layer, by strength."""
         return self._exact.setdefault((name, layer), {})
 
     def run(self, plan: SteeringPlan, step: StepSpec) -> Outcome:
@@ -91,21 +91,22 @@ class LiveItem:
         return self._scorer.score(plan)[0]
 
     def predicted(self, name: str, layer: int, strength: float) -> float:
-        """Returns the predicted margin at one strength. The prediction is a line with the derivative at 0. If other strengths
-        were run, it is a curve through the nearest of them."""
+        """Returns the predicted margin at one strength. The prediction is a straight line, whose slope is the derivative at
+        strength 0. If outcomes at other strengths were computed, the prediction is a curve through the nearest of these
+        outcomes."""
         attribution, base = self._predicted[name], self.base.margin
         run = [one for one, outcome in self.known(name, layer).items() if one * strength > 0 and outcome.valid]
         if run:
             nearest = min(run, key=lambda one: abs(one - strength))
             change = np.array([self.known(name, layer)[nearest].margin - base])
             attribution = attribution.anchored(layer, nearest, change)
-        if layer not in attribution.slopes:  # the intervention adds no vector, and no strength was run yet
+        if layer not in attribution.slopes:  # the intervention adds no vector, and no outcome was computed yet
             return base if strength == 0 else float("nan")
         return base + float(attribution.predict(layer, strength)[0])
 
     def said_before(self, name: str, layer: int, strength: float) -> float:
-        """Returns the margin that was predicted before this strength was run. If the strength was not run yet, returns the
-        current prediction."""
+        """Returns the margin that was predicted before the exact margin at this strength was computed. If there is no exact
+        margin yet, returns the current prediction."""
         before = self._before.get((name, layer, strength))
         return self.predicted(name, layer, strength) if before is None else before
 
@@ -113,8 +114,8 @@ class LiveItem:
         """Returns the margin by strength, in nats per token.
 
         Returns:
-            Columns strength, predicted (a curve through the strengths that were run), exact, and before (the prediction before
-                the run). The columns exact and before are NaN at strengths that were not run.
+            Columns strength, predicted (a curve through the exact margins), exact, and before (the prediction before the exact
+                margin was computed). The columns exact and before are NaN at strengths without an exact margin.
         """
         known = {0.0: self.base, **self.known(name, layer)}
         strengths = sorted({*np.linspace(-limit, limit, _CURVE).tolist(), *known})

@@ -44,7 +44,7 @@ class Selection(traitlets.HasTraits):
     concept = traitlets.Unicode()
     """The concept of the item whose prompt is steered; ``""`` if no items were given."""
     text = traitlets.Unicode()
-    """A free prompt; ``""`` for the prompt of the item."""
+    """A free prompt; ``""`` if the prompt of the item is used."""
     vector = traitlets.Unicode()
     """The vector's name, or its name and locale if no items were given; ``""`` if there is no vector."""
     strength = traitlets.Float()
@@ -111,14 +111,14 @@ class Selection(traitlets.HasTraits):
     def _says_something(self, proposal: Any) -> str:
         text = str(proposal["value"])
         if not text.strip() and (text or not self._specimen.studied):
-            raise traitlets.TraitError(f"prompt {text!r} given: expected at least one letter. Write a text.")
+            raise traitlets.TraitError(f"prompt {text!r} was given: expected at least one letter. Write a text.")
         return text
 
     @traitlets.validate("strength")
     def _within(self, proposal: Any) -> float:
         if not -self._limit <= proposal["value"] <= self._limit:
             raise traitlets.TraitError(
-                f"strength {proposal['value']} given: expected a number from -{self._limit:g} to {self._limit:g}. To change "
+                f"strength {proposal['value']} was given: expected a number from -{self._limit:g} to {self._limit:g}. To change "
                 "this limit, use explore(limit=…)."
             )
         return float(proposal["value"])

@@ -80,4 +80,4 @@ def _moves(explorer: "Explorer", listed: object) -> Moves:
 
 
 def _refused(given: str, expected: str) -> SettingsError:
-    return SettingsError(f"state with {given} given: expected {expected}. {_ADVICE}.")
+    return SettingsError(f"a state with {given} was given: expected {expected}. {_ADVICE}.")

@@ -44,11 +44,11 @@ class SteeringControls:
         self.tokens = ipywidgets.Dropdown(
             options=list(STEERED_TOKENS), value=selection.tokens, description="Tokens", layout={"width": "188px"}, style=_NARROW
         )
-        self.keep = ipywidgets.Button(description="Keep step", tooltip="Later moves are added to it")
+        self.keep = ipywidgets.Button(description="Keep step", tooltip="Later steps are added to the kept step")
         self.clear = ipywidgets.Button(description="Forget kept", tooltip="Forgets the kept steps")
         self.pins = {
             name: ipywidgets.Button(
-                description=f"Pin {name}", tooltip=f"Pins the plan as {name}, to compare; again: takes it away"
+                description=f"Pin {name}", tooltip=f"Pins the plan as {name} for comparison; a second click removes the pin"
             )
             for name in PINS
         }

@@ -15,7 +15,7 @@ from steerlens.notebook.writer import Writer
 
 
 class TextsView:
-    """The view of the texts next to each other. Each text has the effect of its plan on the prompt."""
+    """The view of the texts next to each other. Each text is shown with the effect of its plan on the prompt."""
 
     def __init__(
         self, specimen: Specimen, selection: Selection, hand: Hand, length: int, verdict: Callable[[Moves], str]

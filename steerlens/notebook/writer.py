@@ -12,8 +12,8 @@ _MOST = 200
 
 
 class Writer:
-    """Greedy texts by prompt and plan. An interrupted text continues where it stopped, unless another text was begun in the
-    meantime."""
+    """Greedy texts by prompt and plan. Writing an interrupted text continues at the point of interruption, unless another text
+    was begun in the meantime."""
 
     def __init__(self, model: LensModel, length: int) -> None:
         self._model, self._length = model, length

@@ -17,8 +17,8 @@ _GAINED, _LOST = METHOD_COLOURS["EN"], METHOD_COLOURS["LOC"]
 
 
 def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws one panel for each score and kind of items, with one bar per method. The share of gained items is right of zero, and
-    the share of lost items is left of zero.
+    """Draws one panel for each score and kind of items, with one bar per method. Bars to the right of zero show the share of
+    gained items, and bars to the left show the share of lost items.
 
     Args:
         frame: one locale's rows of ``Effects``, with method, kind, score, n, gained, lost, against, low, high.
@@ -117,7 +117,7 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
 
 
 def _shown(rows: "pd.DataFrame", finer: Score) -> "pd.DataFrame":
-    """Returns the rows of a panel. Changes of shares are converted to percentage points."""
+    """Returns the rows of a panel. If the score is a share, changes are converted to percentage points."""
     return rows.assign(**{name: finer.factor * rows[name] for name in ("margin", "low", "high")})
 
 

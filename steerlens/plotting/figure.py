@@ -75,7 +75,7 @@ class Figure(go.Figure):  # type: ignore[misc]
             The path.
 
         Raises:
-            UnknownNameError: the file name does not end in one of these endings.
+            UnknownNameError: the file name does not end in ``.html``, ``.png``, ``.svg`` or ``.pdf``.
             FileError: the file cannot be written, or the program that draws pictures is missing. The message says what to
                 install.
         """
@@ -103,7 +103,7 @@ class Figure(go.Figure):  # type: ignore[misc]
     @property
     def natural_width(self) -> int:
         """The width in pixels for which the figure was laid out: half a page or a full page, as recorded by ``theme.figure``. For
-        any other figure, it is the width of a full page."""
+        any other figure, this is the width of a full page."""
         return WIDTHS[self.noted.get("width", "page")]
 
     @property

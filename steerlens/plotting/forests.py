@@ -52,7 +52,7 @@ def forest_rows(frame: "pd.DataFrame") -> "pd.DataFrame":
 
     Args:
         frame: columns method, score, change, low, high, and control if there are controls. The column control is empty for
-            methods that are no controls.
+            methods that are not controls.
     """
     groups = frame["method"]
     return frame.assign(group=groups.where(frame["control"] == "", CONTROL) if "control" in frame else groups)

@@ -38,9 +38,9 @@ def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = 
     """Draws paths of methods as lines in the plane of two scores (shares in percentage points), with the unsteered model at the
     origin.
 
-    Every point is the mean over locales, and a number is next to it. Markers grow along the path. A marker is filled if its point
-    is on the Pareto front in at least half of the resamples. The last point of each path has a cross, which shows its paired 95%
-    intervals. The hover text contains the intervals of every point.
+    Every point is the mean over locales, and its number is written next to the point. Markers grow along the path. A marker is
+    filled if its point is on the Pareto front in at least half of the resamples. The last point of each path has a cross, which
+    shows its paired 95% intervals. The hover text contains the intervals of every point.
 
     Args:
         frame: the table of ``Frontier``.
@@ -147,7 +147,7 @@ def _front(fig: Figure, points: "pd.DataFrame", front: Sequence[tuple[str, float
 
 
 def _unsteered(fig: Figure, frame: "pd.DataFrame") -> None:
-    """Adds to the hover text of the unsteered model how often it is on the Pareto front."""
+    """Adds to the unsteered model's hover text the share of resamples in which this model is on the Pareto front."""
     for share in frame.loc[(frame["method"] == UNSTEERED) & frame["on_front"].notna(), "on_front"].head(1):
         hover = {"hovertext": f"<b>{UNSTEERED}</b><br>{_on_front(share)}", "hoverinfo": "text"}
         fig.update_traces(hover, selector={"name": UNSTEERED})

@@ -1,4 +1,5 @@
-"""Draws heatmaps: scores by layer and locale, levels by method and locale, and the cells that all heatmaps share."""
+"""Draws heatmaps of scores by layer and locale, and of levels by method and locale. Also contains the functions with which all
+heatmaps draw their cells."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ _MARK = "•"
 _FRACTION = 2
 """The number of decimal digits for values between -1 and 1."""
 GAPS = "NaN: scores that are not finite"
-"""The text in a subtitle for places without a number."""
+"""The text in a subtitle that explains places without a number."""
 FEWEST_MARKED = 20
 """The smallest number of concepts with which a cell is marked. With fewer concepts, a bootstrap interval is too narrow. With 5
 concepts in six locales, up to 12 of 100 intervals excluded zero although there was no effect. The expected number is 5."""
@@ -37,7 +38,7 @@ def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figur
     Args:
         frame: the table of ``Separability``.
         score: ``auroc``, ``accuracy``, ``above`` (AUROC minus the best baseline's AUROC) or ``cosine`` (of EN and LOC).
-        probe: the probe that has the score; ``EN-LOC cosine`` for ``cosine``.
+        probe: the probe whose score is drawn; ``EN-LOC cosine`` for ``cosine``.
     """
     part = frame[(frame["probe"] == probe) & (frame["layer"] >= 0)]
     title = "Cosine of EN and LOC vectors" if score == "cosine" else "Separability by layer and locale"

@@ -35,7 +35,7 @@ def beside(
         y: the y coordinates of the points.
         names: the names.
         scale: the number of pixels in one unit of x and of y.
-        others: points without a name. Names should not cover these points either.
+        others: points without a name. Names should not cover the points in ``others`` either.
         letter: the width and height of a letter in pixels.
     """
     at = [(a * scale[0], b * scale[1]) for a, b in zip(x, y, strict=True)]

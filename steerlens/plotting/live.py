@@ -20,7 +20,7 @@ _NO_ZERO = re.compile(r"^([+−-]?)\.(?=\d)")
 
 class _Whole(go.FigureWidget):  # type: ignore[misc]
     """A figure that the page receives only when the figure is complete. Plotly's own widget is empty at first, and a second
-    message fills it. A page that is still loading plotly may draw the empty widget, which then stays empty."""
+    message fills the widget. A page that is still loading plotly may draw the empty widget, which then stays empty."""
 
     _made = False
 

@@ -29,7 +29,7 @@ def panel_line(
         x, y: the coordinates of the line.
         name: the name of the line in the legend. Lines with the same name are shown and hidden together.
         look: plotly's ``line`` with a colour. The colour also decides the marker.
-        legend: whether the legend contains the line. Set it in one panel only.
+        legend: whether the legend contains the line. Set ``legend`` in one panel only.
         more: other properties of the trace, such as ``error_y``.
     """
     common = {"mode": "lines+markers", "line": dict(look), "name": name, "legendgroup": name, "showlegend": legend, **more}

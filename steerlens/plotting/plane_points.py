@@ -16,7 +16,8 @@ _EXPLICIT = "explicit prompt"
 
 
 class Parts:
-    """The rows of a plane, with shares in points: the methods' means, their locales, and the controls' means."""
+    """The rows of a plane, with shares in percentage points: the methods' means, the methods' values by locale, and the controls'
+    means."""
 
     def __init__(self, frame: "pd.DataFrame", axes: tuple[str, str]) -> None:
         self.x, self.y = map(shown_score, axes)

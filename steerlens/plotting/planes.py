@@ -18,7 +18,7 @@ _MARKER, _CIRCLE, _RING = 15, 12, 13
 """The sizes in pixels of a method's marker and of the origin's circle. The third number is added to the size of a marker for each
 marker that covers it."""
 _COVERS = 6
-"""The distance in pixels between the centres of two markers below which the markers cover each other."""
+"""The smallest distance in pixels between the centres of two markers at which the markers do not cover each other."""
 _QUADRANTS = (
     (1, 1, "both gained", "right", "top"),
     (0, 1, "localization at the price<br>of transfer", "left", "top"),

@@ -129,11 +129,11 @@ def choice_bars(frame: "pd.DataFrame") -> Figure:
 
 
 def margin_curve(frame: "pd.DataFrame", chosen: float, subject: str) -> Figure:
-    """Draws one item's margin by strength. A line shows predicted margins, points show margins that were run, and a dashed line
-    marks the chosen strength.
+    """Draws one item's margin by strength. A line shows predicted margins, points show exact margins, and a dashed line marks the
+    chosen strength.
 
     Args:
-        frame: columns strength, predicted, exact (NaN if the strength was not run). Margins are in nats per token.
+        frame: columns strength, predicted, exact (NaN at strengths without a computed margin). Margins are in nats per token.
         chosen: the strength that is marked.
         subject: the steered prompt, vector and layer, for the subtitle.
     """

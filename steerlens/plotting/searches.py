@@ -18,8 +18,8 @@ _PARTS = {
 
 
 def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) -> Figure:
-    """Draws every plan that was run on dev in the plane of the first two scores, with the Pareto front. Chosen plans have large
-    markers.
+    """Draws every plan that was measured on dev as a point in the plane of the first two scores, with the Pareto front. Chosen
+    plans have large markers.
 
     Args:
         tried: the rows of one locale, or of all locales together.
@@ -74,8 +74,8 @@ def _scatter(
 
 
 def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) -> Figure:
-    """Draws a heatmap of locales by the locale whose choice steers them. A red cell means that the locale gains less under this
-    choice than under its own choice.
+    """Draws a heatmap with one row for each steered locale, and one column for each locale whose choice is used. A red cell means
+    that the locale gains less under this choice than under its own choice.
 
     Args:
         frame: the table of ``Regret``, for one score and one part (``test`` or ``dev``).

@@ -120,7 +120,7 @@ def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: S
 
 
 def _least(cells: "pd.DataFrame", score: Score) -> float:
-    """Returns the smallest change at the dark end of the colour scale. For a share of items, it is the change of three items."""
+    """Returns the smallest change at the dark end of the colour scale. For a share of items, this is the share of three items."""
     return score.factor * (max(0.01, _FLOOR / float(cells["items"].max())) if score.unit == "share" else 0.01)
 
 
@@ -139,7 +139,7 @@ def _names(grid: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
 
 
 def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
-    """Draws diagonal lines over the cells that were not run, on both sides of their numbers."""
+    """Draws diagonal lines over the cells that were not run. The lines are on both sides of the number in each cell."""
     x: list[float | None] = []
     y: list[float | None] = []
     for row, column in zip(*(~exact.to_numpy()).nonzero(), strict=True):
@@ -151,7 +151,8 @@ def _hatch(fig: Figure, exact: "pd.DataFrame") -> None:
 
 
 def _frame(fig: Figure, points: "pd.DataFrame", grid: "pd.DataFrame", score: Score) -> None:
-    """Draws a frame around the best cell with a number that was run. There is no frame for a score that should be low."""
+    """Draws a frame around the best cell. Only cells that were run and have a number can get the frame. There is no frame for a
+    score that should be low."""
     run = (points[points["exact"]] if points["exact"].any() else points).dropna(subset="change")
     if run.empty or not score.higher_is_better:
         return

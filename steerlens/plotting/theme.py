@@ -142,7 +142,8 @@ def figure(title: str, subtitle: str, x: str, y: str, *, width: Literal["half", 
 
 
 def _lines(text: str, longest: int) -> list[str]:
-    """Divides a text into as few lines as possible, of about the same length, so that no single word has its own line."""
+    """Divides a text into as few lines as possible. The lines have about the same length, so that no line contains only one
+    word."""
     lines = textwrap.wrap(text, longest)
     shorter = (textwrap.wrap(text, width) for width in range(1 + len(text) // (1 + len(lines)), longest))
     return next((found for found in shorter if len(found) == len(lines)), lines)

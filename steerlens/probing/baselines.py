@@ -45,8 +45,8 @@ def baseline_scores(
 ) -> dict[str, Float[Tensor, "1 fold row"]]:
     """Returns the scores that each baseline gives every prompt of a stack, by the baseline's name.
 
-    The baselines are character n-grams, the length, and the embeddings. Without embeddings, the residual after block 0 is used if
-    the stack has it, as a baseline with another name.
+    The baselines are character n-grams, the length, and the embeddings. Without embeddings, a baseline with another name uses the
+    residual after block 0, if the stack contains this residual.
 
     Args:
         stack: residuals of the prompts.

@@ -74,7 +74,8 @@ def erasure(
     Args:
         stack: residuals of factual and cultural prompts.
         method: ``means`` projects out the difference of means (Haghighatkhah et al., arXiv 2212.04273). ``LEACE`` makes the
-            smallest change of the features in least squares; it needs the package ``concept-erasure`` and is slower.
+            smallest change of the features in least squares; it needs the package ``concept-erasure``, and is slower than
+            ``means``.
         directions: the largest number of directions that are erased.
         probe: a name from ``PROBES``.
         n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
@@ -91,7 +92,7 @@ def erasure(
     import pandas as pd
 
     if directions < 1:
-        raise SettingsError(f"directions={directions} given: expected at least 1 direction to erase.")
+        raise SettingsError(f"directions={directions} was given: expected at least 1 direction to erase.")
     if method not in _METHODS:
         raise UnknownNameError("method of erasure", method, _METHODS)
     (solver,), erase, told = chosen_probes([probe]).values(), _METHODS[method](), labelled(stack)

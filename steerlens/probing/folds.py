@@ -42,7 +42,7 @@ class Folds:
         what: str = "concepts",
         names: tuple[str, str] = ("factual", "cultural"),
     ) -> "Folds":
-        """Makes folds of whole concepts, or of other groups of rows, with both labels in each fold.
+        """Makes folds that hold out all rows of a concept (or of another group) together. Each fold has rows of both labels.
 
         Args:
             labels: the label of each row, 1 or 0.
@@ -72,7 +72,8 @@ class Folds:
     ) -> "Folds":
         """Makes folds that each hold out one place (a locale) and one part of the concepts.
 
-        A probe is tested on rows of a place that it was not trained on, with concepts that it was not trained on in any place.
+        A probe is tested on rows of a place that was not used for its training. The concepts of these rows were not used for its
+        training in any place.
 
         Args:
             labels: the label of each row, 1 or 0.
@@ -141,7 +142,7 @@ class Folds:
         return train * y / (train * y).sum(1, keepdim=True) - train * (1 - y) / (train * (1 - y)).sum(1, keepdim=True)
 
     def relabelled(self, labels: NDArray) -> "Folds":
-        """Returns the same folds with other ``labels``, one label for each row."""
+        """Returns folds with the same rows and with other ``labels``, one label for each row."""
         return Folds(labels, self.train, self.test, self.names)
 
     def auroc(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
@@ -209,14 +210,14 @@ def _held_out(
 ) -> Bool[Tensor, "fold row"]:
     if n_folds < 2:
         raise SettingsError(
-            f"n_folds={n_folds} given: expected at least 2, because each fold is tested with probes that were trained on the "
+            f"n_folds={n_folds} was given: expected at least 2, because each fold is tested with probes that were trained on the "
             "other folds."
         )
     y = np.asarray(labels)
     per_label = [len({group for group, label in zip(groups, labels, strict=True) if label == value}) for value in (0, 1)]
     if min(per_label) < 2:
         raise DataError(
-            f"{per_label[1]} {names[0]} and {per_label[0]} {names[1]} {what} given: expected at least 2 of each, for "
+            f"{per_label[1]} {names[0]} and {per_label[0]} {names[1]} {what} were given: expected at least 2 of each, for "
             "cross-validation. Capture more prompts of both kinds."
         )
     n_folds = min(n_folds, *per_label)
@@ -229,7 +230,7 @@ def _each(places: Sequence[str]) -> tuple[Bool[Tensor, "place row"], tuple[str, 
     names = tuple(dict.fromkeys(places))
     if len(names) < 2:
         raise DataError(
-            f"prompts of only {len(names)} locale given: expected prompts of two or more locales, to hold one locale out. "
+            f"prompts of only {len(names)} locale were given: expected prompts of two or more locales, to hold one locale out. "
             "Capture prompts of another locale."
         )
     return torch.tensor([[own == name for own in places] for name in names]), names

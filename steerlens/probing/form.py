@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 _FAR = 2.0
-"""The value of a pair within the caliper. The value is larger than any distance within a pair, so that the number of pairs is
-maximised first."""
+"""The value that each pair within the caliper contributes, before the pair's distance is subtracted. The value is larger than any
+distance. So the number of pairs is maximised first, and the distances are minimised second."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,9 +87,9 @@ def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: s
     If the stack has the pairs for vectors, there are five measures of vectors. ``relative norm`` is the vector's norm divided by
     the mean norm of the locale's implicit residuals. ``split-half cosine`` is the cosine between vectors from two random halves
     of the pairs. ``reliability`` is the reliability of the vector from all pairs, by the Spearman-Brown formula 2r / (1 + r).
-    ``cosine`` is the cosine between EN and LOC, with the interval over halves of both. ``ceiling`` is the square root of EN's
-    reliability times LOC's reliability. Even if EN and LOC had the same true direction, noise would keep their cosine at about
-    this value or lower (Spearman 1904).
+    ``cosine`` is the cosine between EN and LOC. Its interval comes from random halves of the pairs of both vectors. ``ceiling``
+    is the square root of EN's reliability times LOC's reliability. Even if EN and LOC had the same true direction, noise would
+    keep their cosine at about this value or lower (Spearman 1904).
 
     Args:
         stack: residuals of English and locale prompts. LOC vectors also need explicit prompts.

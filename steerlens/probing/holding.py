@@ -54,8 +54,8 @@ class Labelled:
         return [self.groups[prompt] for prompt in prompts]
 
     def parts(self) -> dict[str, ResidualStack]:
-        """Returns each locale's prompts, and all prompts together. If given labels separate the locales themselves, returns
-        only all prompts together."""
+        """Returns each locale's prompts, and all prompts together. If each locale has only one of the given labels, returns only
+        all prompts together."""
         parts = by_locale(self.stack)
         both = any(len(set(self.labels_of(own.prompts))) == 2 for name, own in parts.items() if name != ALL)
         return parts if both or self.names == KINDS or ALL not in parts else {ALL: parts[ALL]}
@@ -68,8 +68,8 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
         stack: residuals of the prompts.
         labels: a label for each prompt of the stack: 1 and 0, or ``True`` and ``False``. ``None`` takes the kind as the label,
             and leaves out explicit prompts, because a country's name reveals the kind.
-        groups: a group name for each prompt; a group is held out together. ``None`` takes the concepts, and a text without a
-            concept is its own group.
+        groups: a group name for each prompt. All prompts of a group are held out together. ``None`` takes the concept as the
+            group, and a text without a concept is a separate group.
 
     Raises:
         DataError: the number of labels or groups differs from the number of prompts, a label is neither 1 nor 0, or a prompt has
@@ -78,14 +78,14 @@ def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: 
     """
     for what, given in (("labels", labels), ("groups", groups)):
         if given is not None and len(given) != len(stack.prompts):
-            raise DataError(f"{len(given)} {what} given for {len(stack.prompts)} prompts: expected the same number of both.")
+            raise DataError(f"{len(given)} {what} were given for {len(stack.prompts)} prompts: expected the same number of both.")
     held = dict(zip(stack.prompts, groups if groups is not None else concepts_of(stack.prompts), strict=True))
     if labels is None:
         told = implicit(stack)
         return Labelled(told, dict(zip(told.prompts, labels_of(told.prompts), strict=True)), held)
     wrong = [label for label in labels if label not in (0, 1)]
     if wrong:
-        raise DataError(f"label {wrong[0]!r} given: expected only 1 and 0, or only True and False.")
+        raise DataError(f"label {wrong[0]!r} was given: expected only 1 and 0, or only True and False.")
     found: dict[Prompt, int] = {}
     for prompt, label in zip(stack.prompts, map(int, labels), strict=True):
         if found.setdefault(prompt, label) != label:

@@ -81,7 +81,7 @@ def logit_lens(
         items: factual and cultural items; cultural items are asked implicitly.
         plan: one plan for all locales, or a plan by locale. With a plan, every number is given unsteered, steered, and as a
             paired change.
-        layers: block indices; all for ``None``.
+        layers: block indices; ``None`` means all blocks.
         batch_size: the number of prompts at once; ``None`` chooses the number for the device.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of the resamples.

@@ -24,8 +24,8 @@ def logistic_probe(
     are balanced, because there are more factual than cultural prompts and the accuracy is compared with 0.5.
 
     All folds of a layer use the same matrix of rows. Standardising only scales each fold's weights, and the intercept does the
-    centring. So a step for all folds takes two products with the layer's rows. The steps are L-BFGS steps (Liu and Nocedal 1989).
-    The line search works on the log odds, so it needs no further product.
+    centring. So a step for all folds of a layer takes two matrix products with the layer's rows. The steps are L-BFGS steps (Liu
+    and Nocedal 1989). The line search works on the log odds, so it needs no further product.
     """
     rows, scale = _standardised(centred(features), folds.train.to(features.device))
     loss = _Loss(rows, scale, folds.balanced().to(rows), folds.positive.to(rows))
@@ -65,15 +65,15 @@ class _Loss:
         self.penalty[-1] = 0
 
     def at(self, layers: Tensor) -> "_Loss":
-        """Returns the loss of some of the layers."""
+        """Returns the loss function of the selected layers."""
         return _Loss(self.rows[layers], self.scale[layers], self.shares, self.y)
 
     def odds(self, weights: Tensor) -> Tensor:
-        """Log odds of every row."""
+        """Returns the log odds of every row."""
         return (weights * self.scale) @ self.rows.mT
 
     def slope(self, weights: Tensor, odds: Tensor) -> Tensor:
-        """Derivative of the loss with respect to the weights."""
+        """Returns the derivative of the loss with respect to the weights."""
         return torch.addcmul(self.penalty * weights, (self.shares * (odds.sigmoid() - self.y)) @ self.rows, self.scale)
 
     def along(self, weights: Tensor, odds: Tensor, step: Tensor, change: Tensor, far: Tensor) -> Tensor:
@@ -123,8 +123,8 @@ def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"
 
 
 class _Memory:
-    """The latest steps and the slope changes that they caused. L-BFGS's two loops compute an inverse curvature for every problem
-    from them."""
+    """The latest steps and the slope changes that they caused. From these steps and changes, the two loops of L-BFGS compute an
+    inverse curvature for every problem."""
 
     def __init__(self, pairs: list[tuple[Tensor, Tensor, Tensor]], scale: Tensor | float = 1.0) -> None:
         self.pairs, self.scale = pairs, scale

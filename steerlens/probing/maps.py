@@ -57,8 +57,8 @@ def residual_map(
         layer: a block index that the stack contains.
         axes: ``pca`` takes the first two principal components. ``means`` takes the component of each prompt along the difference
             between the factual and the cultural mean, measured from the midpoint. The component along the difference is **held
-            out** by concept, because a difference of means separates even random labels of the prompts from which it was
-            computed. The second axis of ``means`` is the first principal component perpendicular to the difference.
+            out** by concept, because on the prompts from which it was computed, a difference of means separates even random
+            labels. The second axis of ``means`` is the first principal component perpendicular to the difference.
         locale: the only locale whose prompts are kept; ``None`` keeps all locales.
         n_folds: the number of folds of concepts, for ``means``.
         seed: the seed of the folds.
@@ -67,7 +67,7 @@ def residual_map(
         LayerError: the stack does not contain this layer.
         UnknownNameError: there are no such axes.
         PromptError: there are no factual and implicit cultural prompts.
-        DataError: a kind has fewer than two concepts, for ``means``.
+        DataError: ``axes`` is ``means``, and a kind has fewer than two concepts.
     """
     import pandas as pd
 
@@ -81,7 +81,7 @@ def residual_map(
         names = [f"principal component {at} ({share:.0%} of variance)" for at, share in enumerate(shares, 1)]
     else:
         points = _means_axes(rows, own, n_folds, seed)
-        names = ["factual less cultural, held out", "perpendicular component"]
+        names = ["factual minus cultural, held out", "perpendicular component"]
     table = [
         {"layer": layer, "concept": p.concept, "locale": p.locale, "kind": p.kind, "topic": p.topic, "prompt": p.text}
         for p in own.prompts

@@ -64,19 +64,20 @@ def permutation_test(
 ) -> PermutationTest:
     """Tests by layer whether the difference-of-means probe separates the kinds better than it separates random labels.
 
-    Labels are permuted between the concepts of a fold. So a concept keeps one label in all of its locales, and every fold keeps
-    its number of each label. If a concept or group has both labels, as in pairs of one sentence, the labels are permuted within
-    the concept or group. Each permutation is cross-validated in the same way as the true labels. The p value counts the true
-    labels as one permutation (Phipson and Smyth 2010), so the p value is never 0. The corrected p value compares each layer with
-    each permutation's best layer (Westfall and Young 1993). For this comparison, layers are standardised by their mean and spread
-    over the permutations. If no layer separates the kinds, the chance that any layer has a corrected p below 0.05 is 5%. There is
-    no correction over locales.
+    Labels are permuted between the concepts of a fold. So all locales of a concept have the same permuted label, and the number
+    of rows with each label in a fold does not change. If a concept or group has both labels, as in pairs of one sentence, the
+    labels are permuted within the concept or group. Each permutation is cross-validated in the same way as the true labels. The p
+    value counts the true labels as one permutation (Phipson and Smyth 2010), so the p value is never 0. The corrected p value
+    compares each layer with each permutation's best layer (Westfall and Young 1993). For this comparison, layers are standardised
+    by their mean and spread over the permutations. If no layer separates the kinds, the chance that any layer has a corrected p
+    below 0.05 is 5%. There is no correction over locales.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. Labels that separate
-            the locales themselves are tested over all locales together.
-        groups: a group name for each prompt; a group is held out together. ``None`` takes the concepts.
+        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. If each locale has only
+            one label, the labels are tested over all locales together.
+        groups: a group name for each prompt. All prompts of a group are held out together. ``None`` takes the concept as the
+            group.
         draws: the number of permutations.
         n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
         seed: the seed of the folds and the permutations.
@@ -89,7 +90,9 @@ def permutation_test(
     import pandas as pd
 
     if draws < 1:
-        raise SettingsError(f"{draws} draws given: expected at least 1. For a p value that can be published, use at least 1,000.")
+        raise SettingsError(
+            f"{draws} draws were given: expected at least 1. For a p value that can be published, use at least 1,000."
+        )
     told, rows = labelled(stack, labels, groups), []
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     parts = parts_of(told, "concept", n_folds, seed)

@@ -35,9 +35,9 @@ def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Fol
 
 
 def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Tensor, "layer fold row"]:
-    """Scores every row by linear discriminant analysis on standardised features, with equal priors and with covariances shrunk
-    after Ledoit and Wolf (2004): scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=LedoitWolf(),
-    priors=[0.5, 0.5])`` after a ``StandardScaler``.
+    """Scores every row by linear discriminant analysis on standardised features, with equal priors. Covariances are shrunk as in
+    Ledoit and Wolf (2004). The result equals scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr",
+    covariance_estimator=LedoitWolf(), priors=[0.5, 0.5])`` after a ``StandardScaler``.
 
     A direction ``v`` solves ``(B'B + a) v = difference of means``. B contains the training rows minus the mean of their label,
     and each row is weighted by the share of its label. The equation is solved with one unknown per row or one unknown per
@@ -87,7 +87,7 @@ def _solve(
 PROBES: dict[str, Probe] = {"difference of means": difference_of_means_probe, "logistic": logistic_probe, "LDA": lda_probe}
 
 _NUMBERS = 1 << 26
-"""The number of residual values that are probed at once. With a few copies, they take about 1 GB of memory."""
+"""The number of residual values that are probed at once. These values and a few copies of them take about 1 GB of memory."""
 
 
 def chosen_probes(names: Sequence[str]) -> dict[str, Probe]:

@@ -64,16 +64,17 @@ def selectivity(
 
     In the control task, a concept has the same random label in every locale. The label has no meaning, so a probe can only
     memorise it (Hewitt and Liang, arXiv 1909.03368). Memorising shows only if the probe was trained on the tested concepts. So
-    one locale is held out, and its concepts are trained on in the other locales. If concepts are held out, no random label can be
-    learned, and ``permutation_test`` is the null test. A probe with a high score on both tasks has learned the concepts, and not
-    their kind.
+    one locale is held out, and the probe is trained on the same concepts in the other locales. If concepts are held out, no
+    random label can be learned, and ``permutation_test`` is the null test. A probe with a high score on both tasks has learned
+    the concepts, and not their kind.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
         labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
         groups: a group name for each prompt; all prompts of a group have the same random label. ``None`` takes the concepts.
         probes: names from ``PROBES``.
-        labellings: the number of random labellings. Each has as many factual concepts as the true labels.
+        labellings: the number of random labellings. Each random labelling marks as many concepts as factual as the true labels
+            do.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of labellings and resamples.
         device: the device on which the probes are fitted; ``None`` takes a CUDA GPU if there is one, and the CPU if not.
@@ -86,7 +87,7 @@ def selectivity(
     import pandas as pd
 
     if labellings < 1:
-        raise SettingsError(f"{labellings} labellings given: expected at least 1.")
+        raise SettingsError(f"{labellings} labellings were given: expected at least 1.")
     solvers, named = chosen_probes(probes), labelled(stack, labels, groups)
     told = named.stack
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

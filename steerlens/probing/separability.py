@@ -214,7 +214,7 @@ def _peaks(drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]])
 
 
 def _cosines(stack: ResidualStack, locales: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yields the cosine between the EN and LOC vectors of each locale for which the stack contains the pairs of both."""
+    """Yields the cosine between the EN and LOC vectors of each locale for which the stack contains the pairs of both vectors."""
     for locale in locales:
         try:
             pairs = english_pairs(stack.prompts, locale), localized_pairs(stack.prompts, locale)

@@ -18,7 +18,7 @@ def centred_cosines(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
 
 def retrieved(a: Side, b: Side) -> Float[Tensor, "layer concept"]:
     """Returns 1 if the same concept on the other side has the largest centred cosine of all concepts, otherwise 0. The result is
-    the mean over both directions."""
+    the mean over the two directions of the comparison."""
     units = [normalize(side - side.mean(dim=1, keepdim=True), dim=-1) for side in (a, b)]
     cosines = units[0] @ units[1].mT
     own = torch.arange(cosines.shape[-1], device=a.device)

@@ -1,5 +1,5 @@
-"""Measures how well two vectors agree that come from n different pairs each, and predicts the agreement by the Spearman-Brown
-formula."""
+"""Measures how well two vectors agree if each vector comes from n pairs and the vectors share no pair. Predicts the agreement by
+the Spearman-Brown formula."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SplitHalves(ResultTable):
-    """The agreement of two vectors that come from n different pairs each, by locale and number of pairs.
+    """The agreement of two vectors from n pairs each, which share no pair, by locale and number of pairs.
 
     Columns: vector, locale, pairs (n), all (the number of the locale's pairs), cosine between two vectors from n pairs each
     that share no pair (mean over splits), low and high (95% of the splits), predicted (by the Spearman-Brown formula from the
@@ -44,10 +44,11 @@ class SplitHalves(ResultTable):
 def split_halves(
     differences: PairDifferences, pairs: Sequence[int] = PAIRS, *, halves: int = 200, draws: int = 4, seed: int = 0
 ) -> SplitHalves:
-    """Measures how well two vectors agree that come from n pairs each and share no pair.
+    """Measures how well two vectors agree if each vector comes from n pairs and the vectors share no pair.
 
     The agreement is the cosine of the two vectors. The Spearman-Brown formula k r / (1 + (k - 1) r) predicts the reliability with
-    k times as many pairs from the reliability r. Spearman and Brown published it in 1910 (British Journal of Psychology 3).
+    k times as many pairs from the reliability r. Spearman and Brown published this formula in 1910 (British Journal of Psychology
+    3).
 
     Args:
         differences: the differences of a contrast's pairs, from ``steering.pair_differences``.
@@ -84,7 +85,8 @@ def half_cosines(differences: Float[Tensor, "pair d_model"], n: int, halves: int
 
 
 def spearman_brown(reliability: float, times: float) -> float:
-    """Returns the reliability of a measure that is ``times`` as long as a measure with this ``reliability``."""
+    """Returns the predicted reliability of a vector from ``times`` times as many pairs. ``reliability`` is the reliability of the
+    original vector."""
     return times * reliability / (1 + (times - 1) * reliability)
 
 

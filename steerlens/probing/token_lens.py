@@ -62,7 +62,7 @@ def token_lens(
         model: the model that is read.
         prompt: a text, a ``Prompt`` or a chat.
         plan: a steering plan. With a plan, every number is given unsteered and steered; ``None`` gives only unsteered numbers.
-        layers: block indices; all for ``None``.
+        layers: block indices; ``None`` means all blocks.
         last: the number of the prompt's last tokens that are read; ``None`` takes all tokens except the tokens in front, such as
             BOS.
 
@@ -77,7 +77,7 @@ def token_lens(
 
     model.check_unembedding()
     if last is not None and last < 1:
-        raise SettingsError(f"last={last} given: expected at least 1 token, or None for all tokens.")
+        raise SettingsError(f"last={last} was given: expected at least 1 token, or None for all tokens.")
     tokens, wanted = model.tokens(prompt), model.layers(layers)
     first = max(tokens.n_front, len(tokens) - (last or len(tokens)))
     positions = list(range(first, len(tokens)))

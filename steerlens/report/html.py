@@ -71,7 +71,7 @@ def _content(study: Study) -> dict[str, Any]:
 def _chosen(chosen: Choices) -> "pd.DataFrame":
     import pandas as pd
 
-    rows = [{"method": name, "plan": str(own), "what dev said": own.explained()} for name, own in chosen.items()]
+    rows = [{"method": name, "plan": str(own), "evidence on dev": own.explained()} for name, own in chosen.items()]
     return pd.DataFrame(rows)
 
 

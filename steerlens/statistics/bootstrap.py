@@ -71,8 +71,8 @@ def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000
 
     If ``changes`` is a vector, concepts are drawn one by one. If ``changes`` is a matrix, concepts are drawn as counts (a
     multinomial distribution), which is faster for many cells. The two ways of drawing have the same distribution but use
-    different random numbers, so their intervals agree only up to the simulation error. Both ways are kept because published
-    numbers depend on each way.
+    different random numbers, so their intervals agree only up to the simulation error. The two ways of drawing are both kept,
+    because published numbers depend on them.
 
     Args:
         changes: The changes of each concept, ``[concept]`` or ``[concept, ...]`` with any axes of cells.

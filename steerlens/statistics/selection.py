@@ -19,12 +19,12 @@ def cross_fitted(
     repeats: int = _REPEATS,
     seed: int = 0,
 ) -> list[Int[ndarray, " concept"]]:
-    """Repeats a choice without one fold of the concepts at a time. Returns for each concept the choice that was made without
+    """Repeats a choice, each time without one fold of the concepts. Returns for each concept the choice that was made without
     this concept.
 
     Each concept is measured under cells that were chosen without this concept, so the mean change has no winner's curse. The
-    mean change estimates the gain on new concepts of a choice that is made with one fold fewer (Stone 1974, on
-    cross-validatory choice). New folds are drawn in each repeat.
+    mean change estimates the gain on new concepts if a choice is made with one fold fewer (Stone 1974, on cross-validatory
+    choice). New folds are drawn in each repeat.
 
     Args:
         groups: The stratum of each concept, such as its kind. The concepts of each stratum are divided evenly over the

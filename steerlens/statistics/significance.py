@@ -2,9 +2,9 @@
 
 Each p-value counts the observed value as one of the draws (Phipson and Smyth 2010). A p-value is therefore valid without a
 correction, and is at least ``1 / (draws + 1)``. ``scipy.stats.permutation_test`` can flip signs too
-(``permutation_type="samples"`` with one sample). The SciPy function is not used, because it computes all combinations if there
-are few, and uses other random numbers if there are many. The p-values of the two functions differ only by the simulation
-error, and a test compares the functions.
+(``permutation_type="samples"`` with one sample). The SciPy function is not used, because it computes all combinations of signs
+if there are few concepts, and uses other random numbers if there are many concepts. The p-values of the two functions differ
+only by the simulation error, and a test compares the functions.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance:
 
     Args:
         observed: The observed statistic.
-        drawn: The statistic in each random draw, ``[draw]``. The draws have no effect.
+        drawn: The statistic in each random draw without an effect, ``[draw]``.
         tolerance: The largest rounding error. A draw that is nearer to zero than the statistic by at most this error still
             counts.
     """

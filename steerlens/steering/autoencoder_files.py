@@ -49,8 +49,8 @@ def read_autoencoder(path: Path, layer: int | None, model_name: str | None, cent
     for name, said in {"layer": layer, "model_name": model_name, "centred": centred}.items():
         if said is not None and found[name] not in (None, "", said):
             raise FileError(
-                f"{name}={said!r} given, but {path} says {name}={found[name]!r}: expected the same value, or no value. Remove "
-                f"the argument {name}."
+                f"{name}={said!r} was given, but {path} says {name}={found[name]!r}: expected the same value, or no value. "
+                f"Remove the argument {name}."
             )
         found[name] = said if said is not None else found[name]
     if not isinstance(found["model_name"], str | None):
@@ -117,8 +117,8 @@ def _sae_lens(folder: Path) -> dict[str, Any]:
 
 
 def _centred(cfg: Mapping[str, Any]) -> bool | None:
-    """Returns whether residuals were centred in training, or ``None`` if this is not known. Without a setting, the default is
-    known only from version 6 of SAELens on."""
+    """Returns whether residuals were centred in training, or ``None`` if this is not known. If the files do not contain the
+    setting, the default is known only for version 6 of SAELens and later versions."""
     told, version = cfg.get("model_from_pretrained_kwargs"), str(cfg.get("sae_lens_version") or "").partition(".")[0]
     if told is None and not (version.isdecimal() and int(version) >= 6):
         return None

@@ -25,8 +25,8 @@ class SparseAutoencoder:
     """A sparse autoencoder of the residual stream after one block, with ReLU, JumpReLU or TopK features.
 
     Each feature has a row of the decoder, in the units of the residual stream, and an activation from the encoder. An
-    autoencoder can be used only with the model on which it was trained. The files of an autoencoder contain only the name of
-    this model.
+    autoencoder can be used only with the model on which it was trained. The files of an autoencoder contain the name of the
+    model, but not the model's weights.
     """
 
     encoder: Float[Tensor, "d_model feature"]
@@ -47,7 +47,7 @@ class SparseAutoencoder:
     """Whether the activation of a feature is multiplied by the norm of the feature's decoder row, as in the training of some
     TopK autoencoders."""
     subtracts_bias: bool = False
-    """Whether the decoder's bias is subtracted from the residual before it is encoded."""
+    """Whether the decoder's bias is subtracted from the residual before the residual is encoded."""
     centred: bool = False
     """Whether the autoencoder was trained on residuals whose components have mean 0, as in a model that was loaded with
     ``center_writing_weights``."""

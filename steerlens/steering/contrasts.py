@@ -13,7 +13,7 @@ from steerlens.steering.vectors import SteeringVector
 
 
 def as_it_is(vector: SteeringVector) -> Intervention:
-    """Returns the vector itself. Steering with this vector adds it to the residual."""
+    """Returns the vector unchanged. Steering then adds the vector to the residual."""
     return vector
 
 
@@ -119,9 +119,9 @@ def loc_against(country: str = ENGLISH, name: str = LOC.name) -> Contrast:
     compares this contrast with LOC.
 
     Args:
-        country: the code of the locale whose country the negative prompts name. The items must contain the answers of this
-            locale. The default is the English locale, whose answers are the English-centric answers.
-        name: the name of the contrast's vectors. Give another name to use both kinds of LOC together.
+        country: the code of the locale whose country the negative prompts name. The items must contain the answers of the
+            locale ``country``. The default is the English locale, whose answers are the English-centric answers.
+        name: the name of the contrast's vectors. Give a name other than ``LOC`` if you use the contrast together with LOC.
     """
     return Contrast(name, partial(_against, country), LOC.score)
 
@@ -155,7 +155,7 @@ def aim_of(given: Intervention | Contrast) -> str:
 
 
 def contrasts_of(given: Contrast | Iterable[Contrast]) -> tuple[Contrast, ...]:
-    """Returns the one or several given contrasts as a tuple.
+    """Returns the given contrast, or the several given contrasts, as a tuple.
 
     Raises:
         SettingsError: there are no contrasts, two contrasts have the same name, or an element is not a contrast.

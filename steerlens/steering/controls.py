@@ -56,8 +56,8 @@ def shuffled_vectors(
 
     The exchange cancels the common difference of the pairs, and other differences between the prompts remain. Unlike random
     directions, the control vectors are therefore directions in which residuals vary. The control vectors are rescaled to the
-    vector's norm at each layer. Without rescaling, they would be shorter by a factor of about the square root of the number of
-    pairs.
+    vector's norm at each layer. Without rescaling, the control vectors would be shorter than the vector by a factor of about
+    the square root of the number of pairs.
 
     Args:
         vector: the vector that was taken from the pairs.
@@ -67,7 +67,7 @@ def shuffled_vectors(
         seed: the seed of the draws.
 
     Raises:
-        PairsError: the vector was not taken from these pairs, or there is only one pair.
+        PairsError: the vector was not taken from the given pairs, or there is only one pair.
         PromptError: the stack lacks some of the prompts.
         LayerError: the stack lacks one of the layers.
         FingerprintError: the stack belongs to another model.
@@ -104,7 +104,7 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
     """
     if len(vectors) < 2:
         raise VectorError(
-            f"vectors of {', '.join(vectors) or 'no locale'} given: expected vectors of two locales or more, because they are "
+            f"vectors of {', '.join(vectors) or 'no locale'} given: expected vectors of two locales or more, because vectors are "
             "exchanged between locales."
         )
     following = _next(vectors).items()

@@ -88,8 +88,8 @@ class Ablate(DirectionalEdit):
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual with the share ``strength`` of its component along the direction removed at the steered
-        tokens."""
+        """Removes the share ``strength`` of the residual's component along the direction at the steered tokens, and returns
+        the result."""
         return set_component(residual, self.direction, 0.0, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
@@ -119,7 +119,7 @@ class Project(DirectionalEdit):
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the residual with its component along the direction moved to ``value`` at the steered tokens."""
+        """Moves the residual's component along the direction to ``value`` at the steered tokens, and returns the result."""
         return set_component(residual, self.direction, self.value, strength, steered)
 
     def described(self, name: str, strength: float) -> str:

@@ -22,8 +22,9 @@ class Edit(ABC):
     """An edit of the residual stream at one layer.
 
     A subclass is a frozen dataclass. Fields with tensors (of any number type) are saved as tensors, and all other fields are
-    saved as JSON. A new operation is a subclass with its own ``operation``, even if it is derived from another operation. The
-    new operation can be used in plans, sweeps, choices, searches, the explorer and the plane, and can be saved.
+    saved as JSON. A new operation is a subclass with its own name in ``operation``, even if the subclass is derived from
+    another operation. The new operation can be used in plans, sweeps, choices, searches, the explorer and the plane, and can
+    be saved.
 
     Raises:
         SettingsError: a class that is not abstract has no ``operation``, or has the ``operation`` of another class. The error
@@ -108,7 +109,7 @@ def _register(cls: type[Edit]) -> None:
 
 
 def _is_abstract(cls: type[Edit]) -> bool:
-    """Returns whether a class has abstract methods. Python's own test works only after the class was made."""
+    """Returns whether a class has abstract methods. Python sets ``__abstractmethods__`` only after the class was made."""
     names = {name for base in cls.__mro__ for name, own in vars(base).items() if getattr(own, "__isabstractmethod__", False)}
     return any(getattr(getattr(cls, name), "__isabstractmethod__", False) for name in names)
 

@@ -39,7 +39,7 @@ class Exchanged:
 
         Raises:
             ModelError: repeng is not installed.
-            VectorError: the plan does more than add vectors at one choice of tokens.
+            VectorError: a step of the plan does not add a vector, or the steps steer different tokens.
         """
         from steerlens.exchange import to_repeng
 
@@ -50,7 +50,7 @@ class Exchanged:
 
         Raises:
             ModelError: steering-vectors is not installed.
-            VectorError: the plan does more than add vectors at one choice of tokens.
+            VectorError: a step of the plan does not add a vector, or the steps steer different tokens.
         """
         from steerlens.exchange import to_steering_vectors
 
@@ -59,7 +59,7 @@ class Exchanged:
     @contextmanager
     def torch_hooks(self, hf_model: Any, *, same_weights: bool = True) -> Iterator[Any]:
         """Steers every forward pass of a Hugging Face model inside the ``with`` block, without TransformerLens. The hooks are
-        removed at the end of the block.
+        removed at the end of the ``with`` block.
 
         Args:
             hf_model: a model as returned by ``AutoModelForCausalLM.from_pretrained``.
@@ -86,7 +86,8 @@ class Exchanged:
         Raises:
             FingerprintError: the model has other weights or another number type.
             ModelError: the architecture has no bias at the end of a block, or another operation follows this bias.
-            VectorError: the plan does more than add vectors at all tokens.
+            VectorError: a step of the plan does not add a vector or does not steer ``all`` tokens, or the tokenizer puts
+                tokens in front of a prompt and ``front`` is ``False``.
         """
         from steerlens.exchange import bake
 

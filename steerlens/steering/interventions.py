@@ -90,8 +90,8 @@ class Intervention(ABC):
         Args:
             layers: one block index or several block indices. The residual stream is edited at the same hook point at which it
                 was read.
-            strength: the factor on the raw difference of means. A negative factor reverses the direction. For an ablation or
-                a projection, the strength is the share of the edit.
+            strength: the factor on the raw difference of means. A negative factor reverses the direction. For an ablation or a
+                projection, the strength is the share of the full edit that is made.
             tokens: the choice of steered tokens. ``last_onward`` steers the last prompt token and all later tokens. ``all``
                 steers every token except special tokens in front of the text (such as BOS). ``prompt`` steers only the prompt,
                 and ``generated`` steers only generated tokens.

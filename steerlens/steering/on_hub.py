@@ -53,7 +53,7 @@ class OnHub:
 
         Raises:
             SettingsError: there is no licence or no name of a model; the plane belongs to another model or to other plans; or
-                the plane lacks this information.
+                the plane does not say to which model and plans it belongs.
             FileError: the folder cannot be written to, or it contains an earlier plane and no plane is given.
         """
         from steerlens.hub import folder_for_hub
@@ -93,7 +93,7 @@ class OnHub:
             The repository with its ``revision``. The revision is the commit that other users should load.
 
         Raises:
-            SettingsError: ``repo_id`` is not the name of a repository, or ``save_for_hub`` raises this error.
+            SettingsError: ``repo_id`` is not the name of a repository, or ``save_for_hub`` raises a ``SettingsError``.
             FileError: the hub cannot be reached or refuses the upload.
         """
         from steerlens.hub import folder_for_hub, pushed
@@ -174,8 +174,7 @@ def _of_plan(plan: Any, plane: ResultTable | None) -> dict[str, Any]:
         )
     if shown is not None and not any(plan.digest()[:12] in said for own in shown.values() for said in own.values()):
         raise SettingsError(
-            f"a plane of {', '.join(shown)} given for plan ({plan}), but this plane does not show the plan: expected a plane "
-            "on which this plan was measured."
+            f"the given plane shows {', '.join(shown)}, but not plan ({plan}): expected a plane on which this plan was measured."
         )
     rows: list[Sequence[Any]] = [[step.label, step.layer, step.edit.operation, step.strength, step.tokens] for step in plan.steps]
     return {

@@ -1,4 +1,5 @@
-"""The differences of the single pairs of a vector. Vectors from fewer pairs are computed from these differences."""
+"""The difference between the two residuals of each pair of a contrast. Vectors from fewer pairs are computed from the
+differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class PairDifferences:
         return [own[torch.randperm(len(own), generator=generator)[:n]].mean(dim=0) for _ in range(draws)]
 
     def vectors(self, locale: str, n: int, draws: int, seed: int) -> list[Intervention]:
-        """Returns the vectors of ``n`` random pairs. The contrast's function ``made`` is applied to these vectors.
+        """Returns the vectors of ``n`` random pairs. The contrast's function ``made`` is applied to the vectors.
 
         Args:
             locale, n, draws, seed: the arguments of ``means``.

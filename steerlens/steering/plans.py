@@ -102,7 +102,7 @@ class SteeringPlan(Exchanged, OnHub):
         return self * -1
 
     def __sub__(self, other: "SteeringPlan") -> "SteeringPlan":
-        """Returns the sum of this plan and the negated other plan."""
+        """Returns the plan with the steps of both plans, where the strengths of the other plan are negated."""
         return self + -other
 
     @property
@@ -154,7 +154,7 @@ class SteeringPlan(Exchanged, OnHub):
     @contextmanager
     def applied(self, model: LensModel) -> Iterator[LensModel]:
         """Steers every forward pass inside the ``with`` block, including generation with a key-value cache. Passes after the
-        block are not steered.
+        ``with`` block are not steered.
 
         Steering does not change whether gradients are computed. Inside the ``with`` block, passes of other threads raise an
         error.

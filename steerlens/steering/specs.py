@@ -96,8 +96,8 @@ class PlanSpec:
     def neighbours(
         self, layers: Sequence[int], strengths: Sequence[float], tokens: Sequence[SteeredTokens]
     ) -> Iterator["PlanSpec"]:
-        """Yields the specs that differ in one move. A move changes one step to a neighbouring strength, a neighbouring layer,
-        or other tokens.
+        """Yields the specs that differ from this spec by one move. A move changes one step to a neighbouring strength, a
+        neighbouring layer, or other tokens.
 
         The steps of a yielded spec are all at different layers.
 

@@ -22,7 +22,8 @@ class Step:
     layer: int
     """The index of the block after which the edit is made."""
     strength: float = 1.0
-    """The factor on a direction that is added, or the share of a component that is ablated or set."""
+    """The strength of the edit: the factor on a direction that is added, or the share of a component that is removed or
+    set."""
     tokens: SteeredTokens = "last_onward"
     label: str = ""
     """The name of the edit's vector or map."""

@@ -27,9 +27,10 @@ class SteeringVector(Intervention):
     """A steering vector: one direction per layer, in the units of the residual stream. Strength 1 adds the difference of
     means itself.
 
-    Vectors of one model with the same layers can be added and subtracted, and multiplied and divided by a number. The result
-    is named after its parts and has no digest of prompts. A sum keeps the locale and the score if the two parts agree. If the
-    locales differ, the sum has no locale and is used on all items. If the scores differ, the sum has no score. A negated
+    Vectors of one model with the same layers can be added and subtracted, and multiplied and divided by a number. The name of
+    the result contains the names of the vectors from which it was computed, and the result has no digest of prompts. A sum
+    keeps the locale if the two vectors have the same locale, and keeps the score if the two vectors have the same score. If
+    the locales differ, the sum has no locale and is used on all items. If the scores differ, the sum has no score. A negated
     vector has no score.
     """
 
@@ -178,8 +179,8 @@ class SteeringVector(Intervention):
         return given
 
     def cosine(self, other: "SteeringVector") -> Float[Tensor, " layer"]:
-        """Returns the cosine between the two vectors at each layer that both have, in ascending order of layers. The cosine
-        is 0 if a vector is zero.
+        """Returns the cosine between the two vectors at each layer that the vectors share, in ascending order of layers. The
+        cosine is 0 if a vector is zero.
 
         Args:
             other: a vector of the same model.

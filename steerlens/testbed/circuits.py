@@ -33,7 +33,8 @@ class Space:
         self.d = -(-len(self.index) // multiple) * multiple
 
     def vector(self, reading: Reading) -> Float[ndarray, " d"]:
-        """Returns a reading, or the content of a write, as a vector ``[d]``."""
+        """Returns weights by coordinate name as a vector ``[d]``. The weights are a reading, or are written to the residual
+        stream."""
         out = np.zeros(self.d)
         for name, weight in reading.items():
             out[self.index[name]] = weight
@@ -41,7 +42,7 @@ class Space:
 
     @property
     def unit(self) -> float:
-        """The approximate number by which every norm layer divides."""
+        """The approximate number by which every norm layer divides the residual stream."""
         return _CONSTANT / float(np.sqrt(self.d))
 
 
@@ -65,8 +66,8 @@ class Block:
         self.mixed[self.space.index[target], self.space.index[source]] += weight * self.space.unit
 
     def neuron(self, gate: str | None, up: Reading, down: Reading) -> None:
-        """Adds a neuron that writes the reading ``up`` times ``down`` at tokens where the coordinate ``gate`` is 1. At tokens
-        where ``gate`` is 0, the neuron writes nothing. If ``gate`` is ``None``, the neuron writes at every token."""
+        """Adds a neuron that writes ``down``, multiplied by the reading ``up``, at tokens where the coordinate ``gate`` is 1.
+        At tokens where ``gate`` is 0, the neuron writes nothing. If ``gate`` is ``None``, the neuron writes at every token."""
         unit, constant = self.space.unit, self.space.vector({"constant": 1.0}) / _CONSTANT
         switch = constant if gate is None else 2 * self.space.vector({gate: 1.0}) - constant
         reading = self.space.vector({name: weight for name, weight in up.items() if name != "constant"})

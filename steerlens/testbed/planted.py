@@ -35,10 +35,10 @@ _SIZE = 5.0
 """The norm of a planted direction that is written fully. For comparison, the noise has a standard deviation of 0.5 per
 coordinate."""
 _WEAK = (0.05, 0.65)
-"""The range of the shares at which a direction is written weakly, in a locale other than English or for a question without a
-country. A share is drawn at random for each concept."""
+"""The smallest and the largest share of a direction that is written weakly. Each concept's share is drawn at random between
+the two values. Directions are written weakly in locales other than English, and for questions without a country."""
 _RIVAL = 0.5
-"""The share of a written direction above which the answer wins against its rival, before noise is added."""
+"""An answer wins against its rival if more than this share of the answer's direction is written (without noise)."""
 _ERASURE = 0.25
 """The amount by which a fully written ``factual`` raises the English answer of a cultural concept. The right answer of a
 factual concept is raised by 1."""
@@ -185,8 +185,8 @@ def _answer(number: int) -> str:
 
 
 def _towards(number: int, weight: float = 1.0) -> dict[str, float]:
-    """Returns the write that raises one answer and lowers all other answers. Lowering the other answers avoids a direction
-    that is common to all concepts."""
+    """Returns the weights that a neuron writes to raise one answer and to lower all other answers. Lowering the other answers
+    avoids a direction that is common to all concepts."""
     return {_answer(n): weight * (1.0 if n == number else -1.0 / (N_ANSWERS - 1)) for n in range(N_ANSWERS)}
 
 

@@ -1,6 +1,6 @@
-"""Every architecture, tiny, against Hugging Face alone: ``python -m steerlens.testing.architectures [names …]``.
+"""Compares a tiny model of every architecture with Hugging Face alone: ``python -m steerlens.testing.architectures [names …]``.
 
-``--out table.md`` writes a table, ``--write docs/architectures.md`` puts it into the documentation.
+``--out table.md`` writes a table, and ``--write docs/architectures.md`` puts the table into the documentation.
 
 For each architecture, a model with random weights is made in a temporary folder and loaded with ``steerlens.load``. The model is
 compared with a second copy, which Hugging Face runs alone with plain hooks on its layers. Nothing is downloaded and nothing is
@@ -106,9 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command. Returns 0 if no loaded architecture gives wrong results. A refusal with an explanation does not count as
     wrong."""
     parser = argparse.ArgumentParser(prog="steerlens.testing.architectures", description=__doc__)
-    parser.add_argument("names", nargs="*", help="beginnings of names, as 'Gemma' or 'qwen 3'; all if none is given")
-    parser.add_argument("--out", type=Path, help="a Markdown file; a JSON file of the same name is written beside it")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the rows into a page that has a place for them")
+    parser.add_argument(
+        "names", nargs="*", help="beginnings of names, such as 'Gemma' or 'qwen 3'; without names, all architectures are checked"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="a Markdown file for the table; a JSON file with the same name is written next to it"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="write the rows into this page, which must have a place for them"
+    )
     given = parser.parse_args(arguments)
     so_far: list[Examined] = []
 
@@ -152,8 +158,8 @@ def _describe(row: Examined, model: sl.LensModel) -> None:
 
 @contextmanager
 def _nothing_installed() -> Iterator[list[str]]:
-    """Refuses and records commands inside the block that would install something. A library may run a command of this kind while
-    it loads a model."""
+    """Refuses and records commands inside the ``with`` block that would install something. A library may run a command of this
+    kind while it loads a model."""
     asked: list[str] = []
     begin = subprocess.Popen.__init__
 

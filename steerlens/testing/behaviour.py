@@ -127,7 +127,8 @@ def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
     """Returns whether Hugging Face supports a setting for this architecture: with this setting, Hugging Face must generate the
     same greedy text for every prompt as without the setting.
 
-    If a prompt is processed in pieces, Jamba writes the plain text for one prompt by chance, although its scores differ.
+    More than one prompt is needed: if prompts are processed in pieces, Jamba's scores are different, but for one prompt the text
+    is the same by chance.
     """
     for text, expected in zip(TEXTS, plain, strict=True):
         given = torch.tensor([list(bench.model.tokens(text).ids)])
@@ -149,7 +150,7 @@ def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
 
 @contextmanager
 def _failing(model: sl.LensModel) -> Iterator[None]:
-    """Makes passes inside the block end in an error in the last block of the model."""
+    """Inside the ``with`` block, every pass ends in an error in the last block of the model."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("an error in the middle of a pass")
@@ -159,7 +160,7 @@ def _failing(model: sl.LensModel) -> Iterator[None]:
 
 
 def _leave_early(bench: Bench, recipe: Recipe) -> None:
-    """Begins a sweep and a stream, and closes both before they end."""
+    """Begins a sweep and a stream, and closes the sweep and the stream before their end."""
     unfinished: list[Any] = [stream(bench.model, TEXTS[0], _NEW, around=lambda: recipe.plan.applied(bench.model))]
     with suppress(Exception):  # the scorer may be refused
         unfinished.append(bench.scorer(solved=False).sweep([recipe.plan]))

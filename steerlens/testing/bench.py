@@ -60,7 +60,7 @@ class Bench:
 
     @classmethod
     def of(cls, family: Family, folder: Path, model: sl.LensModel) -> "Bench":
-        """Returns the bench of a tiny model that was loaded from a folder."""
+        """Returns the objects for the checks of a tiny model that was loaded from a folder."""
         hand = ByHand(family, folder)
         norms = hand.residuals(model.tokens(TEXTS[0]).ids).norm(dim=-1).mean(dim=-1)
         drawn = torch.randn(len(hand.layers), model.d_model, generator=torch.Generator().manual_seed(2))

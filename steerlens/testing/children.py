@@ -1,8 +1,8 @@
 """Runs a job in a separate process, and interrupts the job at a given moment.
 
 The process is forked from a process that has already imported all modules, so that a job takes one or two seconds and not ten.
-Moments are counted in touches. A touch happens when Python opens, renames or removes something in the job's folder. The touches
-are the same in every run.
+The moment of an interruption is given as a number of touches. A touch happens when Python opens, renames or removes something in
+the job's folder. The touches are the same in every run.
 """
 
 import os
@@ -31,8 +31,8 @@ class Moment:
     touches: int
     """The number of touches before the interruption."""
     act: Callable[[], bool]
-    """The function that is called at the moment of interruption. If the function returns false, it is called again at the next
-    touch."""
+    """The function that is called at the moment of interruption. If the function returns false, the function is called again at
+    the next touch."""
     in_worker: bool = False
     """Whether the interruption happens in a process that the run has started, and not in the run's own process. The started
     process counts its own touches."""
@@ -166,7 +166,7 @@ def _status(job: Callable[[], None]) -> int:
 
 
 def _watched(place: Path, moment: Moment | None) -> Callable[[], int]:
-    """Counts the touches of a folder from now on, and runs the moment's function at one of them.
+    """Counts the touches of a folder from now on, and calls the function of ``moment`` at the touch that ``moment`` names.
 
     Returns:
         A function that returns the number of touches.

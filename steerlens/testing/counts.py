@@ -40,26 +40,26 @@ class Counts:
     """The number of ATen operations that compute or copy. Views are not counted. On a GPU, one counted operation is about one
     kernel."""
     waits: int = 0
-    """The number of operations at which the CPU waits until a device has finished all its work. If the model is on a CPU,
-    operations are counted that would wait if the tensors were on a GPU."""
+    """The number of operations at which the CPU waits until a device has finished all its work. If the model is on a CPU, this is
+    the number of operations at which the CPU would wait for a GPU."""
 
 
 @contextmanager
 def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator[Counts]:
-    """Counts the work inside the block: calls of the model's blocks, operations, and waits for the device.
+    """Counts the work inside the ``with`` block: calls of the model's blocks, operations, and waits for the device.
 
     No hook is put on the model, because a new hook would drop cached results. On a GPU, three kinds of operations count as waits.
     The first kind is a blocking copy between GPU and CPU memory. The second kind reads a number from a tensor. The third kind
     makes a tensor whose size depends on values (``nonzero``, indexing with a mask). On a CPU, every call of ``.cpu()`` and
-    ``.tolist()`` counts in place of the copies. Calls for tensors that are on the CPU anyway count too. On a CPU, copies to the
-    device are not counted as waits, because they cannot be distinguished from other operations.
+    ``.tolist()`` counts in place of the copies. Calls for tensors that would be on the CPU in any case are also counted. On a
+    CPU, copies to the device are not counted as waits, because they cannot be distinguished from other operations.
 
     Args:
         blocks: the model's blocks, for example ``model.tl.blocks``.
         device: the device of the model.
 
     Yields:
-        The counts, which grow while the block runs.
+        The counts, which grow while code runs inside the ``with`` block.
     """
     counts, every = Counts(), set(blocks)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Front = Literal["bos", "bos, no pad", "eos", "unused", "unused, own pad", "none"]
-"""The tokens that a family's tokenizer usually puts in front of a text, and whether it has a padding token.
+"""The tokens that a family's tokenizer usually puts in front of a text, and whether the tokenizer has a padding token.
 
 ``bos``: a BOS is put in front, and there is a padding token. ``bos, no pad``: a BOS is put in front, and there is no padding
 token. ``eos``: the end-of-text token is used as BOS and is put in front. ``unused``: one token is declared as BOS and end of
@@ -24,7 +24,8 @@ class Family:
     """The name of the model class in transformers, by which TransformerLens chooses its adapter."""
     front: Front
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The keyword arguments of the config. If ``outer`` is given, they are the arguments of its ``text_config``."""
+    """The keyword arguments of the config. If ``outer`` is given, these arguments are for the ``text_config`` of the full
+    config."""
     outer: Mapping[str, Any] | None = None
     """The fields of a multimodal model's config other than ``text_config``."""
     towers_need: str = ""

@@ -71,7 +71,7 @@ class Tally:
 
     @contextmanager
     def trying(self, where: str) -> Iterator[None]:
-        """Records errors raised inside the block, and continues."""
+        """Records errors that are raised inside the ``with`` block, and continues."""
         try:
             yield
         except Exception as error:  # any error of an architecture is a result

@@ -49,7 +49,7 @@ class Whole:
 
 @dataclass
 class Round:
-    """The observations in one round: a job that is interrupted, and then run to its end."""
+    """The observations in one round. In a round, a job is interrupted and then run to its end."""
 
     whole: Whole
     random: Random
@@ -57,7 +57,7 @@ class Round:
     """The descriptions of the actions in this round, in words."""
     faults: list[str] = field(default_factory=list)
     struck: int = 0
-    """The number of runs that were interrupted. Other runs had already ended."""
+    """The number of runs that were interrupted. The other runs ended before they could be interrupted."""
     mounted: bool = False
     """Whether the job's folder is a separate disk."""
     kept: dict[str, tuple[int, int]] = field(default_factory=dict)

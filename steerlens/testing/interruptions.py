@@ -1,10 +1,10 @@
 """Interrupts jobs: ``python -m steerlens.testing.interruptions [--rounds 50] [--jobs study,…] [--harms kill,…] [--seed 0]``.
 
 The jobs are a study, a sweep, a search, a training, a conversion and a sweep by a pool of processes, on tiny random models. Each
-job runs in its own process, and is interrupted at moments that a seed draws. The same command is then run again. The second run
-must end with the same files, bit for bit, as a run without an interruption. The second run must not repeat finished work, and
-must leave no other files in the job's folder. If a job cannot write a file, the job must name the file in its error message and
-end with status 2.
+job runs in its own process, and is interrupted at random moments that depend on a seed. The same command is then run again. The
+second run must end with the same files, bit for bit, as a run without an interruption. The second run must not repeat finished
+work, and must leave no other files in the job's folder. If a job cannot write a file, the job must name the file in its error
+message and end with status 2.
 
 For a full disk and a read-only folder, a small file system in memory is used, which only root may mount. For other users, the
 size of each file is limited (``RLIMIT_FSIZE``), and permissions are removed. This command needs Linux and the extra ``demo``.
@@ -51,10 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="steerlens.testing.interruptions", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="of each job and kind. Default: %(default)s.")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="The number of rounds of each job and kind of interruption. Default: %(default)s."
+    )
     parser.add_argument("--jobs", default=",".join(_NAMES), help="Default: %(default)s.")
     parser.add_argument("--harms", default=",".join(HARMS), help="Default: %(default)s.")
-    parser.add_argument("--seed", type=int, default=0, help="of the first round. Default: %(default)s.")
+    parser.add_argument("--seed", type=int, default=0, help="The seed of the first round. Default: %(default)s.")
     given = parser.parse_args(arguments)
     for name, known in (("jobs", _NAMES), ("harms", HARMS)):
         listed = getattr(given, name).split(",")

@@ -61,7 +61,7 @@ def jobs(root: Path, place: Path) -> dict[str, Job]:
 
     Args:
         root: a folder that is not interrupted, for models and items.
-        place: the folder into which the jobs write. The folder need not exist.
+        place: the folder into which the jobs write. The folder does not need to exist.
     """
     (llama,) = (family for family in FAMILIES if family.name == "Llama")
     model, items = root / "model", root / "items.jsonl"

@@ -1,5 +1,5 @@
-"""Describes architectures with experts, and architectures whose layers keep a state in addition to keys and values, or instead of
-them."""
+"""Describes architectures with experts, and architectures whose layers keep a state, either in addition to keys and values or
+without keys and values."""
 
 from steerlens.testing.family import (
     ALL_HEADS,

@@ -37,7 +37,7 @@ def write_page(rows: Sequence[Examined], path: Path) -> None:
     lines, order, new = found[2].splitlines(), [family.name for family in FAMILIES], {row.name for row in rows}
     kept = [line for line in lines if (name := _name(line)) in order and name not in new]
     if kept and versions not in lines:
-        raise SettingsError(f"{path} has rows of other versions than {versions} Give no names, to run all again.")
+        raise SettingsError(f"{path} has rows of other versions than {versions} To run all architectures again, give no names.")
     table = {_name(line): line for line in (*kept, *map(_row, rows)) if line.startswith("| ")}
     reasons = [*(line for line in kept if line.startswith("- ")), *(line for row in rows for line in _reasons(row))]
     body = [

@@ -96,8 +96,8 @@ def opened(place: Path, mounted: bool) -> None:
 
 
 def no_larger_files(size: int) -> Callable[[], None]:
-    """Returns a function that limits the size of each file that a process writes. This limit is used if no small disk may be
-    mounted.
+    """Returns a function that limits the size of each file that a process writes. This limit is used if the user is not allowed
+    to mount a small disk.
 
     Args:
         size: the number of bytes of the largest allowed file.

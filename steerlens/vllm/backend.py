@@ -31,13 +31,13 @@ _REFUSED = {
     "attending": "keys and values",
     "next_logits": "logits token by token",
 }
-"""The names of a backend's methods that vLLM's requests cannot provide, and a description of the result of each method."""
+"""A description of the result of each backend method that vLLM cannot provide, by the name of the method."""
 
 
 @dataclass(eq=False)
 class VllmBackend:
-    """The backend for a ``vllm.LLM``. ``Backend`` documents each method. Methods that vLLM's requests cannot provide raise an
-    error.
+    """The backend for a ``vllm.LLM``. ``Backend`` documents each method. A method raises an error if vLLM cannot provide its
+    result.
 
     A model in vLLM is steered by plans, which are sent with each request, and not by hooks. The weights are in vLLM and not in
     this object.
@@ -83,7 +83,7 @@ class VllmBackend:
         return self.own_tokenizer
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
-        """Returns one parameter without values, which shows the dtype."""
+        """Returns a single parameter without values. The parameter shows only the dtype of the weights."""
         return [torch.nn.Parameter(torch.empty(0, dtype=self.identity.dtype), requires_grad=False)]
 
     def weights_stamp(self) -> tuple[object, ...]:

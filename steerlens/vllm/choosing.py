@@ -10,13 +10,14 @@ FIELD = "steerlens_plan"
 STEERED = ("/v1/completions", "/v1/chat/completions")
 """The paths of the requests that generate texts."""
 OPEN = (*STEERED, "/tokenize", "/detokenize")
-"""The paths whose requests with a body are accepted. vLLM and vllm-lens have other paths that run code from a request."""
+"""The paths at which the server accepts requests with a body. Other paths are closed, because vLLM and vllm-lens have paths that
+run code from a request."""
 _INSIDE = ("apply_hooks", "apply_steering_vectors", FIELD)
 """The fields that a request must not set. The field ``apply_hooks`` would run code from the request."""
 
 
 def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dict[str, Any]:
-    """Returns a request in the form of vLLM. The name of the plan is stored in the field in which the engine looks for it.
+    """Returns a request in the form of vLLM. The name of the plan is stored in the field from which the engine reads the name.
 
     A request names a plan in the field ``model``, for example ``gemma-3-270m:LOC-es-ES``, or in the field ``plan``.
 

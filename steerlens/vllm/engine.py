@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class VllmEngine:
-    """An engine that scores rows under any plan. A row is a prompt with its choices. The methods are the same as in
-    ``models.engine.Engine``."""
+    """An engine that scores rows under any plan. A row is a prompt with its choices. ``models.engine.Engine`` has the same
+    methods."""
 
     def __init__(self, model: "VllmModel", rows: Sequence[Row]) -> None:
         """Makes one request from each choice.
@@ -39,8 +39,8 @@ class VllmEngine:
 
     @property
     def base(self) -> Sums:
-        """The log probabilities without a plan of this engine. The log probabilities are computed once for the plans that are
-        applied outside this engine."""
+        """The log probabilities of the choices without a plan that is given to this engine. The ``with`` blocks around the call
+        can apply other plans. The log probabilities are computed once for these other plans."""
         hooks = self.model.backend.hooks_on()
         if self._base is None or self._base[0] != hooks:
             self._base = (hooks, self.log_probabilities())
@@ -67,7 +67,8 @@ class VllmEngine:
         return sums
 
     def sweep(self, plans: Sequence["SteeringPlan"]) -> Iterator[tuple[int, Sums]]:
-        """Runs every row under every plan, one plan after another. A pass of vLLM cannot continue from another pass.
+        """Runs every row under every plan, one plan after another. Each plan needs complete passes, because vLLM cannot continue
+        from the layers of an earlier pass.
 
         Args:
             plans: the plans for this model, in any number.

@@ -1,5 +1,5 @@
-"""The identity of the model in a folder. With the same identity, a vector can be used in vLLM and with ``steerlens.load``. The
-weights inside vLLM are not read."""
+"""The identity of the model in a folder. A vector can be used in vLLM and with ``steerlens.load`` if the model has the same
+identity in the two cases. The weights inside vLLM are not read."""
 
 import hashlib
 import json

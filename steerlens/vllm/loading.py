@@ -25,7 +25,7 @@ FIXED = {"enable_prefix_caching": False, "enforce_eager": True}
 """The fixed settings of vLLM. Prefix caching is off because attention keys and values of a steered text must not be used for
 another text. Eager mode is on because compiled passes cannot be steered."""
 _CLOSE = 0.05
-"""The largest relative error of an added vector that rounding in half precision explains."""
+"""The largest relative error of an added vector that counts as a rounding error in half precision."""
 INSTALL = (
     "vLLM needs a separate environment. Make one with: python3.12 -m venv vllm. Then install there: pip install 'steerlens[vllm]'"
 )

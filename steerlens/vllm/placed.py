@@ -17,9 +17,9 @@ from steerlens.steering import SteeringPlan
 class PlacedPlan:
     """A plan, with the positions at which the prompt of one request begins and ends.
 
-    vLLM runs the tokens of a request in pieces: the prompt in one or more pieces, then one token at a time. When vllm-lens 1.3.0
-    adds vectors at given positions, it treats every piece as the beginning of the text. For this reason, ``PlacedPlan`` counts
-    the tokens itself.
+    vLLM runs the tokens of a request in pieces: the prompt in one or more pieces, then one token at a time. If vectors are added
+    at given positions, vllm-lens 1.3.0 counts the positions from the beginning of each piece, and not from the beginning of the
+    text. For this reason, ``PlacedPlan`` counts the tokens itself.
     """
 
     plan: SteeringPlan
@@ -58,14 +58,14 @@ class PlacedPlan:
         request again from its beginning, and its tokens are counted twice.
 
         Args:
-            saved: the data of vllm-lens for the request. For the number of each hook, it contains the number of tokens that were
-                processed at each layer.
-            given: the number of tokens in the request. The tokens of the prompt and the later tokens whose log probabilities are
-                requested are counted.
+            saved: the data of vllm-lens for the request. The data contain the number of tokens that were processed at each layer,
+                by the number of the hook.
+            given: the number of tokens in the request. This number includes the tokens of the prompt, and later tokens if their
+                log probabilities are requested.
             written: the number of generated tokens.
 
         Raises:
-            ModelError: a layer processed another number of tokens.
+            ModelError: a steered layer did not process exactly the expected number of tokens.
         """
         seen = (saved or {}).get("0", {})
         least = given + written - 1  # no pass whose result is used has the last generated token as input

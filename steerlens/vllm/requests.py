@@ -1,5 +1,5 @@
-"""Sends requests to vLLM, which are rows of tokens under plans. The requests are sent in parts that are not too large for
-vllm-lens."""
+"""Sends requests to vLLM. A request is a row of tokens with a plan. The number of requests that are sent together is limited,
+because vllm-lens is slow with many requests."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from steerlens.steering import SteeringPlan
 
 _AT_ONCE = 64
-"""The number of requests that are sent at the same time. The number is small because vllm-lens searches all of these requests for
-each request, at every block."""
+"""The number of requests that are sent at the same time. The number is small, because vllm-lens searches through all of these
+requests once for each request, at every block."""
 
 
 class Requests:

@@ -1,5 +1,5 @@
-"""An OpenAI-compatible server whose requests choose a plan by name. The server is vLLM's server, and steerlens adds the plans to
-requests before they reach the engine."""
+"""An OpenAI-compatible server whose requests choose a plan by name. The server is the server of vLLM. Before a request reaches
+the engine, steerlens adds the plan that the request names."""
 
 import json
 import shlex
@@ -34,7 +34,8 @@ class ChoosePlan:
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers a request that is not accepted with an error, and passes on any other request."""
+        """Handles a request. If the request is not accepted, the answer is an error. Any other request is sent to the wrapped
+        application."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await (self.app(scope, receive, send) if scope["type"] in ("http", "lifespan") else _close(send))
             return
@@ -144,8 +145,8 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _again(content: bytes, receive: Receive) -> Receive:
-    """Returns a function that first returns a body that was already read. Later calls of the function return later messages, such
-    as the client's disconnection."""
+    """Returns a function that provides the messages of a request. The first call returns a body that was already read. Later
+    calls return later messages, such as the client's disconnection."""
     given = iter([{"type": "http.request", "body": content, "more_body": False}])
 
     async def next_message() -> MutableMapping[str, Any]:

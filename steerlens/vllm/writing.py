@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 """The names of generation settings that are the same in Hugging Face and vLLM."""
 _OURS = ("do_sample", "num_return_sequences", "pad_token_id", "stopping_criteria")
-"""The names of the settings that ``LensModel.generate`` sets. vLLM does not stop at the stop texts, so ``LensModel.generate``
-cuts a text at its first stop text."""
+"""The names of the settings that ``LensModel.generate`` sets. The stop texts are not sent to vLLM. ``LensModel.generate``
+therefore cuts each text at its first stop text."""
 
 
 def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, Any]) -> list[list[Any]]:

@@ -445,7 +445,7 @@ def test_memory_that_does_not_hold_a_batch_halves_it(
     monkeypatch.setattr(trainer.AlignmentTrainer, "compute_loss", small)
     made = train(base, corpus, METHODS["tuning"], out=tmp_path, settings=SETTINGS)
     assert made.card.batch_size == 1
-    assert "batches of 1, and 2 of them per update" in caplog.text
+    assert "a batch size of 1 and 2 batches per update" in caplog.text
     with pytest.raises(ModelError, match="2 examples of MidAlign do not fit into memory"):  # which compares them
         train(base, corpus, METHODS["midalign"], out=tmp_path / "pairs", settings=SETTINGS)
     assert made.log.frame["step"].max() == SETTINGS.steps

@@ -77,7 +77,7 @@ def test_wrong_pairs_are_refused_before_any_pass(llama: sl.LensModel, bad: list)
 def test_what_cannot_be_taken_is_said_before_any_pass(llama: sl.LensModel, items: Items, formal: Contrast) -> None:
     cases: list[tuple[dict, type[Exception], str]] = [
         ({}, SettingsError, "no items given: contrast 'EN'"),
-        ({"items": items.of(kind="cultural")}, PairsError, "the same number of both"),
+        ({"items": items.of(kind="cultural")}, PairsError, "the same number of positive and negative prompts"),
         ({"contrasts": []}, SettingsError, "no contrasts"),
         ({"contrasts": [formal, formal]}, SettingsError, "two contrasts called 'formal'"),
         ({"items": items, "locales": []}, SettingsError, "no locales"),

@@ -84,21 +84,21 @@ def test_several_texts_of_each_prompt(llama: sl.LensModel) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"sample": True, "temperature": 0.0}, "temperature 0.0 given: expected a finite number above 0"),
-        ({"sample": True, "temperature": -1.0}, "temperature -1.0 given"),
-        ({"sample": True, "temperature": math.nan}, "temperature nan given"),
-        ({"sample": True, "temperature": math.inf}, "temperature inf given"),
-        ({"temperature": 0.7}, "temperature 0.7 given without sample"),
-        ({"do_sample": False, "temperature": 0.7}, "temperature 0.7 given without sample"),
+        ({"sample": True, "temperature": 0.0}, "temperature 0.0 was given: expected a finite number above 0"),
+        ({"sample": True, "temperature": -1.0}, "temperature -1.0 was given"),
+        ({"sample": True, "temperature": math.nan}, "temperature nan was given"),
+        ({"sample": True, "temperature": math.inf}, "temperature inf was given"),
+        ({"temperature": 0.7}, "temperature 0.7 was given without sample"),
+        ({"do_sample": False, "temperature": 0.7}, "temperature 0.7 was given without sample"),
         ({"sample": True, "n": 0}, "n=0 texts for each prompt"),
-        ({"n": 2}, "n=2 given without sample"),
-        ({"num_return_sequences": 2}, "n=2 given without sample"),
-        ({"sample": True, "do_sample": True}, "sample and do_sample=True given"),
-        ({"sample": True, "do_sample": False}, "sample and do_sample=False given"),
-        ({"sample": True, "n": 2, "num_return_sequences": 2}, "n and num_return_sequences=2 given"),
+        ({"n": 2}, "n=2 was given without sample"),
+        ({"num_return_sequences": 2}, "n=2 was given without sample"),
+        ({"sample": True, "do_sample": True}, "sample and do_sample=True were given"),
+        ({"sample": True, "do_sample": False}, "sample and do_sample=False were given"),
+        ({"sample": True, "n": 2, "num_return_sequences": 2}, "n and num_return_sequences=2 were given"),
         ({"stop": "x", "stop_strings": ["x"]}, "stop and stop_strings"),
-        ({"stop": ""}, "stop '' given"),
-        ({"stop": ["x", ""]}, "stop '' given"),
+        ({"stop": ""}, "stop '' was given"),
+        ({"stop": ["x", ""]}, "stop '' was given"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused_in_words(llama: sl.LensModel, settings: dict[str, Any], said: str) -> None:
@@ -111,7 +111,7 @@ def test_settings_of_another_kind_are_refused_in_words(llama: sl.LensModel) -> N
     for n in (1.5, "2", True):
         with pytest.raises(SettingsError, match="expected a whole number"):
             sampled(llama, n=n)
-    with pytest.raises(SettingsError, match="stop 3 given"):
+    with pytest.raises(SettingsError, match="stop 3 was given"):
         llama.generate("Hello", 2, stop=["x", 3])
 
 

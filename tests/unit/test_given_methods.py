@@ -125,7 +125,10 @@ def _nothing(model: sl.LensModel) -> Any:
         (lambda plan: plan, "SteeringPlan given as methods: expected a dict of methods by name"),
         (lambda plan: [plan], "list given as methods"),
         (lambda _: {"f": {}}, "an empty mapping given as method 'f'"),
-        (lambda _: {"f": [("blocks.99.hook_resid_post", print)]}, r"hooks at blocks.99.hook_resid_post given.*blocks.0.hook_"),
+        (
+            lambda _: {"f": [("blocks.99.hook_resid_post", print)]},
+            r"hooks at blocks.99.hook_resid_post were given.*blocks.0.hook_",
+        ),
         (lambda _: {"f": Hooked([("blocks.1.hook_resid_post", 3)])}, r"expected a list of pairs \(hook_name, function\)"),
         (lambda _: {"f": Trained(_nothing)}, "None given as the model of a method: expected a LensModel"),
         (lambda plan: {"f": Trained(_nothing) + Steered(plan)}, "None given as the model of a method: expected a LensModel"),

@@ -37,7 +37,7 @@ def test_the_class_is_known_by_its_name() -> None:
 
 def test_other_classes_are_refused_and_backends_pass(llama: sl.LensModel) -> None:
     for given in (_kind("mine")(), _kind("transformer_lens.HookedEncoder", "HookedEncoder")(), torch.nn.Linear(2, 2)):
-        with pytest.raises(ModelError, match=f"{type(given).__name__} given: expected .* or a HookedTransformer"):
+        with pytest.raises(ModelError, match=f"{type(given).__name__} was given: expected .* or a HookedTransformer"):
             sl.load(given)
     assert backend_of(llama.backend) is llama.backend
     assert not isinstance(llama.backend, HookedBackend)

@@ -129,7 +129,7 @@ def test_what_cannot_be_measured_is_refused(llama: sl.LensModel, items: Items) -
         swept.choose()
     narrow = Score("all_right", lambda o: o.correct, None, companion="transfer_margin")
     with pytest.raises(
-        SettingsError, match="companion 'transfer_margin', which is measured on factual items: expected a finer score"
+        SettingsError, match="companion 'transfer_margin', which is measured on factual items: expected a companion"
     ):
         sweep(llama, items, vectors, [1], [1.0], scores=[narrow])
 

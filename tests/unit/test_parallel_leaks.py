@@ -138,7 +138,7 @@ def test_leaks_are_left_out_or_refused(tested: Items, caplog: pytest.LogCaptureF
     assert clean.digest() == corpus.digest()
     assert clean.notes == {"rows that leak by name, left out": 1, "rows that leak by concept, left out": 1}
     clean.check(tested)
-    with pytest.raises(DataError, match=r"2 of 6 rows(?s:.)*5 \(en-US\) gives away .* capital-Japan by name: \"Tokyo") as caught:
+    with pytest.raises(DataError, match=r"2 of 6 rows(?s:.)*5 \(en-US\) reveals .* capital-Japan by name: \"Tokyo") as caught:
         leaky.check(tested)
     assert "without_leaks" in str(caught.value)
     with pytest.raises(SettingsError, match="at least 2"):

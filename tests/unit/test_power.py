@@ -50,7 +50,7 @@ def test_before_a_run_and_after_it(llama: sl.LensModel) -> None:
     assert before.frame.set_index("locale").loc["es-ES", "detectable"] > mean["detectable"]
     assert mean["needed"] == needed(mean["spread"], 0.05)
     assert "localization: with" in str(before)
-    assert "that change needs" in str(before)
+    assert "concepts are needed to detect the given change" in str(before)
     vectors = take(llama, some_items(), locales=["es-ES", "ko-KR"])
     given = answered(llama, items, {"LOC": {code: vectors["LOC", code].at(2, 4.0) for code in ("es-ES", "ko-KR")}})
     after, of_plane = (

@@ -78,11 +78,11 @@ def test_kinds_are_the_labels_if_none_are_given(llama: sl.LensModel, items: sl.d
 
 
 def test_labels_that_cannot_be_used(stack: sl.ResidualStack) -> None:
-    with pytest.raises(DataError, match="3 labels given for 40 prompts"):
+    with pytest.raises(DataError, match="3 labels were given for 40 prompts"):
         separability(stack, labels=[0, 1, 1])
-    with pytest.raises(DataError, match="39 groups given"):
+    with pytest.raises(DataError, match="39 groups were given"):
         separability(stack, labels=LABELS, groups=GROUPS[1:])
-    with pytest.raises(DataError, match="label 2 given: expected only 1 and 0"):
+    with pytest.raises(DataError, match="label 2 was given: expected only 1 and 0"):
         separability(stack, labels=[2, *LABELS[1:]])
     with pytest.raises(DataError, match="0 positive and 20 negative"):
         separability(stack, labels=[0] * 40, groups=GROUPS)

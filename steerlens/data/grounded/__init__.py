@@ -1,2 +1,2 @@
-"""Makes the items of the atlas that come from open data and each locale's grammar. ``python -m steerlens.data.grounded`` writes
-the items again."""
+"""Makes the items of the atlas that come from open data, in the grammar of each locale. ``python -m steerlens.data.grounded``
+writes these items again."""

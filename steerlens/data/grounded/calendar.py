@@ -1,4 +1,4 @@
-"""Facts about the calendar: which month or weekday comes before or after another."""
+"""Facts about the calendar: which month or weekday comes before or after another month or weekday."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _STEPS = {"after": 1, "before": -1}
 
 
 def calendar() -> Iterator[Fact]:
-    """Yields the facts about the month and the weekday after and before each."""
+    """Yields facts about the month before or after a month, and about the weekday before or after a weekday."""
     for kind, length in _LENGTHS.items():
         every = tuple(Thing(kind, str(number)) for number in range(1, length + 1))
         for side, step in _STEPS.items():

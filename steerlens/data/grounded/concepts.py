@@ -1,4 +1,4 @@
-"""Facts before they become rows, with the question, the answer and the possible wrong choices."""
+"""Facts that are not yet rows of a file. Each fact has a question, an answer and possible wrong choices."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -31,8 +31,8 @@ class Fact:
     """The wrong answers that are used if ``near`` does not contain enough wrong answers."""
     source: str
     may_resemble: bool = False
-    """Whether the subject and the answer may begin with the same letters. Names of months may, because this does not give the
-    answer away."""
+    """Whether the subject and the answer may begin with the same letters. For example, names of months may begin with the same
+    letters, because the letters do not reveal the answer."""
     difficulty: int = 2
     """The difficulty of the fact. 1: a child knows the fact. 2: the fact is taught at school. 3: few people know the fact."""
     popularity: float | None = None
@@ -68,7 +68,7 @@ class Concept:
         }
 
     def is_askable(self, grammar: Grammar) -> bool:
-        """Returns whether a further locale can also ask the concept: the question must not give the answer away, and all choices
+        """Returns whether a further locale can also ask the concept: the question must not reveal the answer, and all choices
         must differ."""
         texts = {_text(thing, grammar.code) for thing in (self.fact.answer, *self.wrong)}
         return not _given_away(self.fact, [grammar]) and len(texts) == _CHOICES

@@ -1,5 +1,5 @@
-"""The common parts of all customs from open data. A custom has one value for each owner locale, and a text for each value in each
-asking locale."""
+"""Code for all customs from open data. A custom has one value for each owner locale, which is the locale of the people with this
+custom. Each value has a text in each asking locale, which is the locale of the question."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ class Owner:
     """A toll-free number, for countries where the example in the package does not begin like most toll-free numbers. A number of
     another type raises an error."""
     cities: Mapping[str, str] = field(default_factory=dict)
-    """The terms for cities that GeoNames spells differently, by the GeoNames name."""
+    """The terms for cities that GeoNames spells differently. The keys are the names in GeoNames."""
     boroughs: tuple[str, ...] = ()
     """The boroughs that GeoNames lists separately from their city."""
     digits: str = "0123456789"
@@ -79,8 +79,8 @@ class Custom:
     """The function that turns an asking locale and a value into the text of the answer."""
 
     def answers(self, asking: str) -> dict[str, str]:
-        """Returns the answer of every owner locale in the asking language. Owner locales with the same value have the same
-        text."""
+        """Returns the answers of all owner locales in the language of the asking locale. Owner locales with the same value have
+        the same text."""
         return {owner: self.say(asking, value) for owner, value in self.values.items()}
 
 

@@ -42,7 +42,7 @@ _DIFFICULTY = {
 
 def facts() -> dict[str, list[dict[str, Any]]]:
     """Returns the rows of each locale. Concepts, choices and the positions of the answers are the same in every locale. A further
-    locale leaves out the concepts whose answer its own words would give away.
+    locale leaves out a concept if the words of its question would reveal the answer.
 
     Raises:
         SteerlensError: a package of open data is missing.

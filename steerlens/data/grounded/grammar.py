@@ -39,7 +39,7 @@ class Grammar:
     cloze: dict[str, str]
     """The statement of each relation, which ends before its answer."""
     as_written: frozenset[str] = frozenset()
-    """The kinds of things whose names are used without changing the first letter, which are the kinds in the tables."""
+    """The kinds of things whose names keep their first letter unchanged. These are the kinds in the tables."""
 
     def name(self, thing: Thing) -> str:
         """Returns the name of a thing as it is written in a list: the bare name, with a capital letter if the script has capital
@@ -85,13 +85,13 @@ def _read(code: str, name: str) -> dict[str, Any]:
 
 def grammars() -> list[Grammar]:
     """Returns the grammars of the atlas's locales, with English first. A fact is used only if every one of these locales can ask
-    it."""
+    for the fact."""
     return _grammars_of(atlas_locales())
 
 
 def further_grammars() -> list[Grammar]:
     """Returns the grammars of further locales with their own texts. A further locale has the same facts as the atlas's locales,
-    except facts whose answer its words would give away."""
+    except facts whose answer the words of the question would reveal."""
     return _grammars_of(further_locales())
 
 

@@ -1,4 +1,5 @@
-"""Facts of two steps that are made from two relations, for example the currency of the country whose capital is Nairobi."""
+"""Facts that need two steps, because they join two relations. An example is the currency of the country whose capital is
+Nairobi."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ _MOST = 30
 
 
 def joined() -> Iterator[Fact]:
-    """Yields the facts of two steps for every pair of joined relations."""
+    """Yields facts that need two steps, for every pair of relations that is joined."""
     capital_of = {fact.subject: fact.answer for fact in capitals()}
     continent_of = {fact.subject: fact for fact in continents()}
     number_of = {fact.subject.code: fact.answer for fact in atomic_numbers()}
@@ -32,7 +33,7 @@ def joined() -> Iterator[Fact]:
 
 
 def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = None) -> Fact:
-    """Returns the second fact, which is asked with the subject of the first fact."""
+    """Returns the second fact with another subject, so that the question can be answered only in two steps."""
     return replace(
         second,
         concept=f"{relation}-{subject.code.rpartition('/')[2].replace('_', '-')}",
@@ -45,5 +46,5 @@ def _joined(second: Fact, relation: str, subject: Thing, first: Fact | None = No
 
 
 def _some(facts: Iterator[Fact]) -> list[Fact]:
-    """Returns some of the facts, up to the largest number of facts of a joined relation."""
+    """Returns at most ``_MOST`` of the facts."""
     return sorted(facts, key=lambda fact: stable(f"joined:{fact.concept}"))[:_MOST]

@@ -1,4 +1,4 @@
-"""Finds names that give each other away, such as Kuwait and Kuwait City, or France and French."""
+"""Finds pairs of names in which one name reveals the other name, such as Kuwait and Kuwait City, or France and French."""
 
 import re
 

@@ -24,7 +24,7 @@ def _every() -> tuple[str, ...]:
 
 
 def _names(symbol: str) -> list[str]:
-    """Returns the names of an element in the languages in which the name could give the symbol away."""
+    """Returns the names of an element in the languages in which the name could reveal the symbol."""
     return latin_names(Thing("element", symbol))
 
 
@@ -34,7 +34,7 @@ def _source(symbol: str) -> str:
 
 def symbols() -> Iterator[Fact]:
     """Yields a fact about the symbol of each listed element. The wrong symbols begin with the first letter of the name or of the
-    symbol. ``may_resemble`` is False for an element whose name begins with its symbol, because the name gives the symbol away."""
+    symbol. ``may_resemble`` is False for an element whose name begins with its symbol, because the name reveals the symbol."""
     every = [symbol for symbol in _every() if len(symbol) == 2]
     for symbol in subjects("symbols"):
         initials = {symbol[0].lower(), *(name[0] for name in _names(symbol))}

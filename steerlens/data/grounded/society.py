@@ -11,9 +11,10 @@ from steerlens.data.grounded.subjects import signs, subjects, units
 
 _WIDESPREAD = ("es", "en", "fr", "pt", "de", "it", "nl", "ar", "ru", "fa", "tr", "sw")
 _SPOKEN = 5.0
-"""A percentage of a country's people. A language that more people speak is not used as a wrong answer for the country."""
+"""A percentage of a country's people. A language that a larger percentage speaks is not used as a wrong answer for the
+country."""
 _OLD_SIGNS = (("GBP", "lira"),)
-"""The units that also had the sign of another currency. For example, £ was also used for lira."""
+"""The units of currencies that used the sign of another currency. For example, £ was also used for lira."""
 _TENDER_ON = date(2025, 1, 1)
 """The day whose currencies are used. The day is fixed, so a later run gives the same facts."""
 
@@ -84,7 +85,7 @@ def currencies() -> Iterator[Fact]:
 
 
 def currency_symbols() -> Iterator[Fact]:
-    """Yields the facts about the currency of a currency sign."""
+    """Yields the facts that ask which currency has a given sign."""
     unit_of = units()
     for code, tag in signs().items():
         yield Fact(

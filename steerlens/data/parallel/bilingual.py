@@ -1,5 +1,5 @@
-"""Joins data sets that have one file of pairs with English for each language. Translations of the same English text are joined in
-one row."""
+"""Joins data sets in which each language has a separate file of pairs with English. All translations of the same English text
+become one row."""
 
 from steerlens.data.locales import ENGLISH, locale
 from steerlens.data.parallel.collecting import Collecting
@@ -14,8 +14,8 @@ class Bilingual:
     def __init__(self, name: str, license: str) -> None:
         self._collecting = Collecting(name, license)
         self._rows: dict[str, tuple[str, dict[str, str]]] = {}
-        """The key and the texts of each row, by the English text. The English text is in a normal form in which equal texts are
-        found."""
+        """The key and the texts of each row, by the English text. The English text is normalized, so that equal texts are
+        recognized."""
 
     def add(self, key: str, english: str, code: str, text: str) -> None:
         """Adds a pair. If the pair cannot be used, counts the reason.

@@ -90,9 +90,9 @@ class ParallelCorpus(Sequence[ParallelText]):
 
         Args:
             locales: the codes of the locales.
-            need: the rows that are kept. ``english`` keeps rows with a text in English and in at least one of the locales, which
-                aligning each language with English needs. ``all`` keeps rows with a text in English and in every one of the
-                locales. ``any`` keeps rows with a text in one of the locales, for example the instructions of ``aya``. With
+            need: the rows that are kept. ``english`` keeps rows with a text in English and in at least one of the locales. These
+                rows are needed to align each language with English. ``all`` keeps rows with a text in English and in every one of
+                the locales. ``any`` keeps rows with a text in one of the locales, for example the instructions of ``aya``. With
                 ``any``, English texts are kept only if ``locales`` contains English.
 
         Raises:
@@ -127,9 +127,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         return found
 
     def sample(self, n: int | None, *, seed: int = 0) -> "ParallelCorpus":
-        """Returns ``n`` rows in the order of the corpus. ``None`` gives all rows, and so does an ``n`` that is larger than the
-        number of rows. ``seed`` and the key of a row decide whether the row is drawn, so a smaller sample is part of a larger
-        sample."""
+        """Returns ``n`` rows in the order of the corpus. ``None``, or an ``n`` above the number of rows, gives all rows. ``seed``
+        and the key of a row decide whether the row is drawn, so a smaller sample is part of a larger sample."""
         if n is None or n >= len(self):
             return self
         drawn = sorted(self.rows, key=lambda row: place(seed, f"parallel/{row.key}"))[: max(n, 0)]
@@ -146,7 +145,7 @@ class ParallelCorpus(Sequence[ParallelText]):
         """Returns the corpus with each text only once in a locale. The first row with a text keeps the text.
 
         Texts are compared together with their answers. Case and differences in white space are ignored. A later row loses only
-        the repeated text and keeps its other texts. A row is removed if it loses its English text, or if only one of several
+        the repeated text and keeps its other texts. A row is removed if its English text is removed, or if only one of several
         texts is left. A row with one text does not show how languages correspond. ``notes`` counts the removed texts and the
         removed rows.
         """
@@ -213,8 +212,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         return cls(read_rows(path), Path(path).name)
 
     def leaks(self, items: Items, n: int = 8) -> list[Leak]:
-        """Returns the rows that give away answers of items. Training on these rows would teach the model the answers that are
-        tested later.
+        """Returns the rows that reveal answers of items. Training on these rows would teach the model the answers that are tested
+        later.
 
         A row is found for one of three reasons, which are named in ``why``:
 
@@ -223,17 +222,18 @@ class ParallelCorpus(Sequence[ParallelText]):
             the same up to ``#``.
         ``name``
             A text contains the answer and also every part of the question outside its frame. The frame consists of the words that
-            many questions share. A word belongs to the frame if at least two concepts and a tenth of the concepts of the item's
-            relation ask with the word. A word also belongs to the frame if at least ten concepts and a twentieth of all concepts
-            ask with the word. Without its frame, the question "What is the capital of Japan?" is "Japan". The text "Tokyo has
-            been Japan's capital since 1868" is therefore found. A question without a relation must have at least two words or
-            four characters outside its frame. Cultural questions are not checked for this reason.
+            many questions share. A word belongs to the frame if the questions of at least two concepts and of a tenth of the
+            concepts of the item's relation contain the word. A word also belongs to the frame if the questions of at least ten
+            concepts and of a twentieth of all concepts contain the word. Without its frame, the question "What is the capital of
+            Japan?" is "Japan". The text "Tokyo has been Japan's capital since 1868" is therefore found. A question without a
+            relation must have at least two words or four characters outside its frame. Cultural questions are not checked for
+            this reason.
         ``n-gram``
             A text contains the answer and also ``n`` words in a row from a question without a relation, or all words of a shorter
-            question. Words that another concept of the items also asks with are not used.
+            question. Words in a row that a question of another concept also contains are not used.
 
-        A frame alone and a frame with another answer are not leaks. For example, "What is the capital of Thailand? Bangkok" gives
-        nothing away about Japan. An answer alone and a question without its answer are not leaks.
+        A frame alone and a frame with another answer are not leaks. For example, "What is the capital of Thailand? Bangkok"
+        reveals nothing about Japan. An answer alone and a question without its answer are not leaks.
 
         Texts are compared with the items of the same language. Give items that include English, because a row in English can
         teach the answer to a question in Spanish. Give items with several wordings (``atlas(wordings=3)``), because frames are
@@ -271,7 +271,7 @@ class ParallelCorpus(Sequence[ParallelText]):
         keys = {leak.key for leak in found}
         by_reason = Counter(f"rows that leak by {leak.why}, left out" for leak in {leak.key: leak for leak in found}.values())
         _log.info(
-            "%s: %d of %d rows give away answers to questions of %s; these rows are left out",
+            "%s: %d of %d rows reveal answers to questions of %s; these rows are left out",
             self.name,
             len(keys),
             len(self),
@@ -280,21 +280,21 @@ class ParallelCorpus(Sequence[ParallelText]):
         return replace(self.where(lambda row: row.key not in keys), notes=dict(Counter(self.notes) + by_reason))
 
     def check(self, items: Items, n: int = 8) -> None:
-        """Raises an error if a row of the corpus gives away an answer of the items. ``leaks`` describes which rows are found.
+        """Raises an error if a row of the corpus reveals an answer of the items. ``leaks`` describes which rows are found.
 
         Args:
             items: the items for testing.
             n: the length of an n-gram, which has the same meaning in ``leaks``.
 
         Raises:
-            DataError: a row gives an answer away. The message names the first of these rows.
+            DataError: a row reveals an answer. The message names the first of these rows.
             SettingsError: ``n`` is below 2.
         """
         if found := self.leaks(items, n):
             listed = "\n".join(f"  {leak}" for leak in found[:_SHOWN])
             more = f"\n  … and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
             raise DataError(
-                f"{self.name} gives away answers to questions of {items.name}, in {len({leak.key for leak in found}):,} of "
+                f"{self.name} reveals answers to questions of {items.name}, in {len({leak.key for leak in found}):,} of "
                 f"{len(self):,} rows. Train on corpus.without_leaks(items) instead:\n{listed}{more}"
             )
 

@@ -1,5 +1,5 @@
-"""Finds training texts that give away answers of items. A text gives an answer away if it has the same concept, or contains the
-question and its answer."""
+"""Finds training texts that reveal answers of items. A text reveals an answer if the text belongs to the item's concept, or
+contains the question and its answer."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,34 +30,35 @@ _SHOW_FROM = 20_000
 
 @dataclass(frozen=True)
 class Leak:
-    """A row of a corpus that gives away the answer of an item."""
+    """A row of a corpus that reveals the answer of an item."""
 
     key: str
     """The row's key."""
     concept: str
-    """The id of the concept whose answer is given away, without the number of the wording."""
+    """The id of the concept whose answer is revealed, without the number of the wording."""
     locale: str
-    """The code of the locale of the text that gives the answer away. If ``why`` is ``concept``, the locale is the first locale of
+    """The code of the locale of the text that reveals the answer. If ``why`` is ``concept``, the locale is the first locale of
     the row."""
     why: Why
     """The reason. ``concept``: the row belongs to the item's concept. ``name``: the text contains the subject of the question,
     and the answer. ``n-gram``: the text contains a part of the question that no other question has, and the answer."""
     text: str
-    """The text that gives the answer away, with its own answer."""
+    """The text that reveals the item's answer. If the text is a question, its answer is included."""
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.locale}) gives away the answer of {self.concept} by {self.why}: {self.text!r:.120}"
+        return f"{self.key} ({self.locale}) reveals the answer of {self.concept} by {self.why}: {self.text!r:.120}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The parts that a text must contain to give away the answer to one wording of an item."""
+    """The parts that a text must contain to reveal the answer to one wording of an item."""
 
     concept: str
     name: tuple[Units, ...]
     """The parts of the question outside its frame. The tuple is empty if these parts are too short."""
     phrases: tuple[Units, ...]
-    """The n-grams of the question that no other concept asks with. The tuple is empty for an item with a relation."""
+    """The n-grams of the question that no question of another concept contains. The tuple is empty for an item with a
+    relation."""
     answers: tuple[Units, ...]
 
 
@@ -87,7 +88,7 @@ class _Language:
         self._sequences = Sequences((*parts, *self._by_phrase, *answers))
 
     def given_away(self, text: str) -> Iterator[tuple[str, Why]]:
-        """Yields the concepts whose answers a text gives away, with the reason."""
+        """Yields the concepts whose answers a text reveals, with the reason."""
         found = self._sequences.found(units(text))
         for key in found:
             for one in self._by_name.get(key, ()):
@@ -99,7 +100,7 @@ class _Language:
 
 
 def leaks(rows: Sequence[ParallelText], items: Items, n: int) -> list[Leak]:
-    """Returns a leak for each row and each concept whose answer the row gives away, in the order of the rows.
+    """Returns a leak for each row and each concept whose answer the row reveals, in the order of the rows.
     ``ParallelCorpus.leaks`` describes which rows are found.
 
     Raises:
@@ -144,7 +145,7 @@ def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked
     Args:
         items: the items.
         n: the length of an n-gram.
-        common: the n-grams that several concepts ask with, and the words that many concepts ask with.
+        common: the n-grams that are in questions of several concepts, and the words that are in questions of many concepts.
     """
     related, cultural = bool(items[0].relation), items[0].kind == "cultural"
     questions = [units(item.question) for item in items]
@@ -160,23 +161,23 @@ def _asked(items: Sequence[Item], n: int, common: set[Units]) -> Iterator[_Asked
 
 
 def _shared(marked: Iterable[tuple[str, Iterable[Units]]]) -> Counter[Units]:
-    """Returns the number of concepts that use each mark."""
+    """Returns the number of concepts whose questions contain each mark (see ``_marks``)."""
     return Counter(mark for _, mark in {(group, mark) for group, marks in marked for mark in marks})
 
 
 def _marks(question: Units) -> list[Units]:
-    """Returns the marks of a question, by which frames are recognized. A mark is a word, or a pair of units that include a
-    character."""
+    """Returns the marks of a question, by which frames are recognized. A mark is a word, or a pair of neighbouring units of which
+    at least one is a character."""
     return [(unit,) for unit in question if not is_character(unit)] + [
         pair for pair in pairwise(question) if any(map(is_character, pair))
     ]
 
 
 def _name(question: Units, frame: set[Units], *, related: bool) -> tuple[Units, ...]:
-    """Returns the parts of a question outside its frame. A part is a single word or a run of characters.
+    """Returns the parts of a question outside its frame. A part is a single word or a sequence of characters.
 
-    If the frame is the complete question, the complete question is returned. For a question without a relation, the frame is less
-    certain. Nothing is returned if too little of a question without a relation is outside the frame.
+    If the frame is the complete question, the complete question is returned. The frame of a question without a relation is
+    uncertain. If too little of this question is outside the frame, nothing is returned.
     """
     own = [not _is_frame(question, at, frame) for at in range(len(question))]
     parts = _parts(question, own if any(own) else [True] * len(question))

@@ -1,4 +1,5 @@
-"""Reads the pages of GNOME's manuals, which are in the XML format Mallard. A page gives its texts in order and its structure."""
+"""Reads the pages of GNOME's manuals, which are in the XML format Mallard. The result for a page contains the texts in order and
+the structure of the page."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,5 +88,6 @@ def _walk(element: Element, structure: list[str], texts: list[str]) -> None:
 
 
 def _hole(element: Element) -> bool:
-    """Returns whether an element contains a link without words. A reader would see the title of another page at this place."""
+    """Returns whether an element contains a link without words. In place of this link, a reader would see the title of the linked
+    page."""
     return any(one.tag == "link" and not "".join(one.itertext()).strip() for one in element.iter())

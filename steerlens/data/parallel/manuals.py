@@ -32,8 +32,8 @@ def manuals(
     the page are never read.
 
     Args:
-        folder: the folder into which the package was unpacked, or the folder inside it that has one folder for each language
-            (``C``, ``es``, ``zh_CN``).
+        folder: the folder into which the package was unpacked, or its subfolder that has one folder for each language (``C``,
+            ``es``, ``zh_CN``).
         locales: the locales. English is always included.
         documents: the names of the manuals that are read. A language may have only some of the manuals.
 

@@ -22,10 +22,10 @@ _NOTHING = frozenset({"und", "mul", "mis", "zxx", "XA", "XB", "ZZ", "XXX", "XTS"
 def names(locales: Iterable[str], *, size: int = 5, seed: int = 0) -> ParallelCorpus:
     """Returns lists of names, such as "Japanese, Dutch, Wolof, Thai, and Czech", with the same names in every locale.
 
-    A single name is too short for training, and a sentence with the name would need the grammar of each language. The rules of
-    CLDR for each language join the names of a list. A name is left out in all locales if a language lacks the name, or if the
-    name stands for a continent or region. A name with digits or with a remark in brackets is also left out in all locales. The
-    name of a currency may contain a country. Use ``ParallelCorpus.without_leaks`` to remove rows that give answers away.
+    A single name is too short for training, and a sentence with the name would need the grammar of each language. The names of a
+    list are joined by the rules of CLDR for each language. A name is left out in all locales if a language lacks the name, or if
+    the name stands for a continent or region. A name with digits or with a remark in brackets is also left out in all locales.
+    The name of a currency may contain a country. Use ``ParallelCorpus.without_leaks`` to remove rows that reveal answers.
 
     Args:
         locales: the locales. English is always included.

@@ -12,8 +12,8 @@ from steerlens.data.scripts import foreign
 
 
 class Words:
-    """The pairs of a word in the country's language and an English word that the people of one country used in all their
-    answers."""
+    """The pairs of a word in the country's language and its English translation, from all answers of the people of one
+    country."""
 
     def __init__(self, asked: Mapping[str, Asked], *, english: bool, script: str = "Latn") -> None:
         self._english, self._script = english, script

@@ -153,7 +153,8 @@ def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None =
 
 
 def include(locales: Iterable[str], *, split: str = "test", revision: str | None = None, path: str | Path | None = None) -> Items:
-    """Returns the items of INCLUDE (arXiv 2411.19799): exams from the countries themselves, in 44 languages.
+    """Returns the items of INCLUDE (arXiv 2411.19799): exams that were written in the countries of the languages, in 44
+    languages.
 
     Items are factual. Items are not parallel, because each language has its own questions. The data set has no English part.
     The ``tags`` of an item contain ``country:``, ``domain:`` and ``regional:``.

@@ -29,7 +29,7 @@ class Gathering:
         self._first: dict[tuple[str, str], str] = {}
         """The group of the concept (from ``group_of``) that asked a question first, by locale and question."""
         self._repeated: set[str] = set()
-        """The concepts whose English question another concept asked before."""
+        """The concepts whose English question is the same as the question of an earlier concept."""
         self._right: dict[tuple[str, str], set[str]] = {}
         """All right answers to a question, by locale and question."""
 

@@ -101,8 +101,8 @@ def _loaded(source: Source, config: str | None, split: str) -> Any:
 def _built(source: Source, what: tuple[str, str | None], settings: Mapping[str, Any], split: Any) -> Any:
     """Reads a split. "None" and "NA" in a CSV file are kept as texts, because they can be answers.
 
-    Local files are streamed and not cached. The ``datasets`` library distinguishes cached local files only by their time, so it
-    could return the rows of another file.
+    Local files are streamed and not cached. The ``datasets`` library distinguishes cached local files only by their time, so the
+    library could return the rows of another file.
     """
     import datasets
 

@@ -82,8 +82,8 @@ def capital(text: str, *, dotted: bool = False) -> str:
 
 
 def _capital_like(text: str, original: str, *, dotted: bool) -> str:
-    """Returns the text with a capital first letter if the original text has one. A word from inside the sentence can become the
-    first word."""
+    """Returns the text with a capital first letter if the original text begins with a capital letter. A word from inside the
+    sentence can become the first word."""
     was = next((letter for letter in original if letter.isalpha()), "")
     at = next((index for index, letter in enumerate(text) if letter.isalpha()), None)
     if at is None or not was.isupper():

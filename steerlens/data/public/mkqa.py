@@ -31,8 +31,8 @@ def mkqa(
     """Returns the factual items of MKQA (arXiv 2007.15207). The items are parallel by the id of the example.
 
     The data set has no wrong choices. The wrong choices are the answers of other questions with the same type of answer (entity,
-    date, number …), and they are the same in every language. A right answer of a question, or an alias of it, is never a wrong
-    choice. A later example with the same question is left out, and its answers also count as right answers.
+    date, number …), and they are the same in every language. A right answer of a question, or an alias of a right answer, is
+    never a wrong choice. A later example with the same question is left out, and its answers also count as right answers.
 
     Args:
         locales: locales or language codes. English is always included.

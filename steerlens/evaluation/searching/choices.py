@@ -1,5 +1,5 @@
-"""Makes the choices for one locale or for several locales together: for each contrast alone, for all contrasts together, and
-the best choice."""
+"""Chooses plans for one locale or for several locales together: one plan for each contrast, one plan for all contrasts
+together, and the best of these plans."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class Chooser:
         settings: SearchSettings,
         vectors: VectorSet,
     ) -> None:
-        """Runs one strength of every contrast at the first layers, and computes the derivatives.
+        """Runs every contrast with one strength at the layers that are tried first, and computes the derivatives.
 
         Args:
             cache: the items that are scored, and the results of plans that were already run.

@@ -23,8 +23,8 @@ class Chosen:
     vectors: VectorSet = field(default_factory=VectorSet, repr=False, compare=False)
     """The vectors of the steps of the chosen plan spec."""
     expected: Expected | None = field(default=None, repr=False, compare=False)
-    """The effect that is expected on new concepts, and the reason if the model stays unsteered; ``None`` if the effect is not
-    known."""
+    """The effect that is expected on new concepts. If the model stays unsteered, the reason is included. ``None`` means that
+    the effect is not known."""
 
     def __str__(self) -> str:
         return str(self.spec)
@@ -43,7 +43,7 @@ class Chosen:
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The locales that have all vectors of the steps. The tuple is empty if the vectors have no locale."""
+        """The locales that have a vector for every step. The tuple is empty if the vectors have no locale."""
         names = [step.vector for step in self.steps] or [self.name]
         named = [name for name in names if name in self.vectors.names] or self.vectors.names
         each = [own for name in named if (own := self.vectors.named(name).locales)]

@@ -18,31 +18,30 @@ from steerlens.statistics import bootstrap_interval, cross_fitted
 from steerlens.steering import PlanSpec, StepSpec
 
 Rank = Callable[[Gains], tuple[float, ...]]
-"""The function that gives the rank of a spec from its gains. The largest rank is the best."""
+"""A function that computes the rank of a plan spec from the plan's gains. The plan with the largest rank is the best plan."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The expected change under the best of some plans on concepts that were not used to choose this plan. For each fold of
-    the concepts, the best plan is chosen on all other folds and measured on the fold.
+    """The change that is expected on new concepts if the best of several plans is chosen. For each fold of the concepts, the
+    best plan is chosen on all other folds and measured on the fold.
 
-    The list of plans is taken as given. If the plans themselves were selected on these concepts (for example by a screened
-    sweep or by hill climbing), cross-fitting does not correct for this selection. In this case the expected change is still a
-    little too large.
+    If the list of plans was itself selected on the same concepts (for example by a screened sweep or by hill climbing),
+    cross-fitting does not correct for this selection. The expected change is then still a little too large.
     """
 
     best: PlanSpec
-    """The plan that was taken: the best plan on all concepts, or a weaker strength at the same layer if its score is lower by
-    at most one standard error."""
+    """The chosen plan: the best plan on all concepts, or a weaker strength at the same layer. The weaker strength is chosen if
+    its score is lower by at most one standard error."""
     tried: int
     """The number of plans that were run and compared."""
     gains: Mapping[str, tuple[float, float, float]]
     """For each score that the contrasts are meant to raise: the mean change on held-out concepts, and the low and high end of
     the 95% interval over concepts. The mapping is empty if there are too few concepts for cross-fitting."""
     on_dev: Mapping[str, float]
-    """The change of the scores under the best plan on all concepts. The plan was chosen on the same concepts."""
+    """The change of each score under the best plan, on all concepts. The best plan was chosen on the same concepts."""
     helps: bool
-    """Whether the best plan is better than the unsteered model. If not, the model stays unsteered."""
+    """Whether the best plan is better than the unsteered model. If the value is ``False``, the model stays unsteered."""
 
     def __str__(self) -> str:
         said = "; ".join(self._said(score) for score in self.on_dev)
@@ -73,13 +72,13 @@ class KeptExpected:
     helps: bool
 
     def made(self) -> Expected:
-        """Returns the ``Expected`` with these fields."""
+        """Returns an ``Expected`` object with the fields from the file."""
         return Expected(PlanSpec(self.best), self.tried, self.gains, self.on_dev, self.helps)
 
 
 class Changes:
-    """The changes of each score by concept under several plans. The changes are stored as sums over the concept's items, with
-    the number of items that have the score."""
+    """The changes of each score by concept under several plans. For each concept, the class stores the sum of the changes over
+    the concept's items, and the number of items that have the score."""
 
     def __init__(self, cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec]) -> None:
         """Adds up the results of each concept. All wordings and locales of a concept are added together.
@@ -107,8 +106,8 @@ class Changes:
                 self.counts[line, :, at] = np.bincount(of_item[told], minlength=len(order))
 
     def gains(self, concepts: Int[ndarray, " some"], of: Int[ndarray, " some"] | int) -> Gains:
-        """Returns the mean changes over the items of some concepts. Each concept is measured under the plan with the given
-        index, or all concepts under one plan."""
+        """Returns the mean changes over the items of the given concepts. ``of`` is the index of one plan for all concepts, or
+        one index for each concept."""
         sums, counts = (part[:, concepts, of].sum(axis=1) for part in (self.sums, self.counts))
         names = [score.name for score in self.cache.scores]
         means = {name: float(total / n) for name, total, n in zip(names, sums, counts, strict=True) if n}
@@ -153,8 +152,8 @@ class Changes:
 def expected(
     cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec], rank: Rank, aims: Sequence[str], seed: int = 0
 ) -> Expected:
-    """Estimates the gain of the best of some plans on concepts that were not used to choose this plan, and decides whether
-    the best plan is better than the unsteered model.
+    """Estimates the gain on new concepts if the best of several plans is chosen. Also decides whether the best plan is better
+    than the unsteered model.
 
     Args:
         cache: the results of the plans. All plans were run on the same items and have finite scores.

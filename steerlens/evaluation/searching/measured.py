@@ -46,7 +46,7 @@ class Measured:
 
     @property
     def untold(self) -> Bool[ndarray, "score item"]:
-        """The values that could not be measured although the model's scores are finite, as a mask."""
+        """A mask of the values that could not be measured although the model's scores are finite."""
         return np.isnan(self.values) & self.valid
 
 
@@ -76,20 +76,20 @@ class ScoreCache:
         max_new_tokens: int = MAX_NEW_TOKENS,
         items: Items | None = None,
     ) -> None:
-        """Makes an empty cache. Nothing is run yet.
+        """Makes an empty cache. The model is not run yet.
 
         Args:
             model: the model with which items are scored.
             parts: the items that are scored, with their vectors.
-            aims: the scores that the contrasts are meant to raise. The companions of these scores, the English-centric rate,
-                the margin and the log probability of the answers' text are measured too.
+            aims: the scores that the contrasts are meant to raise. The companions of the aims, the English-centric rate, the
+                margin and the log probability of the answers' text are measured too.
             scoring: how choices are presented and scored.
             batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
             running: the executor that runs tasks, and the folder for results.
             scores: additional scores that are measured.
             max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
-            items: the items from which the items of the parts were drawn. The English items that some scores need are taken
-                from these items. ``None`` means that there are no English items.
+            items: all items, including the items of the parts. Some scores need English items, which are taken from ``items``.
+                ``None`` means that there are no English items.
 
         Raises:
             SettingsError: there is a score of held-out text.
@@ -117,7 +117,7 @@ class ScoreCache:
             specs: the plan specs that are run.
             locales: the locales on whose items the specs are run.
             title: the title of the progress bar.
-            like: a spec that was already run. Only the items on which this spec was run are used. ``None`` uses all items.
+            like: a spec that was already run. Only the items on which ``like`` was run are used. ``None`` uses all items.
 
         Raises:
             ModelError: scores of the unsteered model are not finite.
@@ -197,8 +197,8 @@ class ScoreCache:
                 del self._measured[x, at, spec]
 
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
-        """Returns the specs that were run on all parts of the locales, in the order of running. The empty spec of the
-        unsteered model is included."""
+        """Returns the specs that were run on all parts of the locales, in the order in which the specs were run. The empty
+        spec of the unsteered model is included."""
         parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
         first = parts[0]
         specs = [spec for x, at, spec in self._measured if (x, at) == first]
@@ -247,7 +247,8 @@ class ScoreCache:
         return mean_gains(self.scores, self.aims, before, after, kinds)
 
     def told(self, locale: str, score: Score, specs: Sequence[PlanSpec] = ()) -> Bool[ndarray, " item"]:
-        """Returns a mask of the items of a locale for which a score can be measured, both unsteered and under the specs."""
+        """Returns a mask of the items of a locale for which a score can be measured, both with the unsteered model and under
+        the specs."""
         line = self.line(score.name)
         untold = [self.measured(locale, spec).untold[line] for spec in (PlanSpec(), *specs)]
         return np.isin([item.kind for item in self.items[locale]], score.kinds) & ~np.any(untold, axis=0)
@@ -256,7 +257,7 @@ class ScoreCache:
         """Raises an error if an aim cannot be measured, because no plan can be chosen by such an aim.
 
         Args:
-            locales: the locales for which a plan is chosen together. Specs were run in each of these locales.
+            locales: the locales for which a plan is chosen together. Specs were run in each of the locales.
 
         Raises:
             SettingsError: a score that the contrasts are meant to raise cannot be measured on any item of the unsteered
@@ -291,11 +292,11 @@ class ScoreCache:
 
 
 def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, after: Measured, kinds: ndarray) -> Gains:
-    """Returns the mean change of each score over the items for which the score can be measured both unsteered and steered.
+    """Returns the mean change of each score over the items for which the score can be measured both with and without steering.
 
-    A mean change is NaN if steering made the model's scores of one of these items overflow. A score without items is left
-    out. A score without any value is left out if a score that the contrasts are meant to raise has values. The margin and the
-    answer's log probability are also left out if one kind of items has no values.
+    A mean change is NaN if steering made the model's scores of an item overflow. A score without items is left out. If at
+    least one of the ``aims`` has values, a score without any value is left out. The margin and the answer's log probability
+    are also left out if one kind of items has no values.
 
     Args:
         scores: the scores in the rows.

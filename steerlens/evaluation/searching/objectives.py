@@ -1,4 +1,5 @@
-"""The criteria for choosing a plan: its gains, an objective computed from them, and limits on its costs."""
+"""The criteria for choosing a plan: the plan's gains, an objective that is computed from the gains, and limits on the plan's
+costs."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -109,7 +110,7 @@ class Gains(Mapping[str, float]):
         """The perplexity of the text of the right and local answers, divided by the unsteered perplexity; ``None`` if it was
         not measured.
 
-        A ratio above 1 means that steering makes the text of these answers less probable.
+        A ratio above 1 means that steering makes the text of the answers less probable.
         """
         change = self.changes.get(ANSWER.name, math.nan)
         return None if math.isnan(change) else math.exp(-change)
@@ -153,7 +154,7 @@ def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
     if given in SCORES:
         return given, lambda gains: gains.gain(given)
     raise UnknownNameError(
-        "objective", given, (*OBJECTIVES, *SCORES), "Or give a function that takes Gains and returns a number."
+        "objective", given, (*OBJECTIVES, *SCORES), "You can also give a function that takes Gains and returns a number."
     )
 
 

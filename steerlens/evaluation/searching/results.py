@@ -49,7 +49,8 @@ class Tried(ResultTable):
         """Draws the first two gains of every plan, for one locale or for all locales together, with the Pareto front.
 
         Args:
-            chosen: for each method, the plan that is drawn with a large marker. The plan of ``best`` gets a ring.
+            chosen: for each method, the plan that is drawn with a large marker. The plan of the choice ``best`` is drawn with
+                a ring.
             locale: one of the searched locales, or ``all``.
 
         Raises:

@@ -56,24 +56,24 @@ def search(
     """Chooses a plan for each locale and a plan for all locales together, and measures the chosen plans on test.
 
     Vectors are made from concepts of ``items``, and the same concepts are scored. Each fold of concepts is scored under
-    vectors from the other folds, so no concept is scored under a vector that was made from it. Each vector is first run at one
-    strength at ``first_layers`` of the layers. The other strengths are predicted from these results and from the derivatives
-    (as by ``sweep`` in mode ``screened``), and the most promising cells are run. The best cells of all contrasts are combined
-    and run together, because contrasts interact. The best plan of each method is then improved by changing a layer, a strength
-    or the tokens in each step. Only plans that were run and are within the limits can be chosen. The final vectors are taken
-    from all folds.
+    vectors from the other folds, so no concept is scored under a vector that was made from the same concept. Each vector is
+    first run with one strength at some of the layers (their number is the setting ``first_layers``). The other strengths are
+    predicted from the first results and from the derivatives, as in the mode ``screened`` of ``sweep``. Then the most
+    promising cells are run. The best cells of all contrasts are combined and run together, because contrasts interact. The
+    best plan of each method is then improved by hill climbing, which changes one layer, one strength or the tokens at a time.
+    Only plans that were run and are within the limits can be chosen. The final vectors are taken from all folds.
 
     Args:
         model: the model that is steered.
         items: the items for vectors and choices. If a split is given, train and dev are used for vectors and choices, and its
             test part is used as ``test``.
         locales: the locales. Each locale is searched alone, and all locales are searched together.
-        objective: the objective of plans for all contrasts together. The objective is ``lesser gain`` (the smallest gain of
-            the contrasts' scores), ``sum of gains``, a score or its name, or a function from ``Gains`` to a number. The plan
-            of a single contrast is chosen by the score that the contrast is meant to raise.
+        objective: the objective by which plans for all contrasts together are chosen. The objective is ``lesser gain`` (the
+            smallest gain of the contrasts' scores), ``sum of gains``, a score or its name, or a function from ``Gains`` to a
+            number. The plan of a single contrast is chosen by the score that the contrast is meant to raise.
         contrasts: one or more contrasts from which vectors are taken. Each contrast must name a score, which may be your own
             score.
-        scores: additional scores that are measured and reported. An objective function can use these scores.
+        scores: additional scores that are measured and reported. An objective function can use the additional scores.
         settings: the settings of the search, with its budget; ``None`` takes the defaults.
         test: items that are not used for choices. Without test items, the regret is measured on dev, where each locale's own
             choice is among the best by construction.

@@ -20,13 +20,14 @@ CANDIDATES = 3
 
 
 def own_score(aim: str) -> Rank:
-    """Returns the rank by the graded gain of one score, which is more precise than the score itself on few items. Ties are
-    decided by the gain of the score itself, and then by the margin."""
+    """Returns a function that ranks plans by the graded gain of one score. On few items, the graded gain is more precise than
+    the gain of the score itself. Ties are decided by the gain of the score itself, and then by the margin."""
     return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim), _told(gains.finer(aim)))
 
 
 def net_score(aim: str) -> Rank:
-    """Returns the rank by the graded gain of one score minus the losses in the scores of the other contrasts."""
+    """Returns a function that ranks plans by the graded gain of one score, minus the losses in the scores of the other
+    contrasts."""
 
     def rank(gains: Gains) -> tuple[float, ...]:
         fine = gains.by_degrees()
@@ -36,8 +37,8 @@ def net_score(aim: str) -> Rank:
 
 
 def joint_score(objective: Objective) -> Rank:
-    """Returns the rank by the objective of the graded gains. Ties are decided by the objective of the gains themselves, then
-    by the sum of the gains, and then by the margins."""
+    """Returns a function that ranks plans by the objective of the graded gains. Ties are decided by the objective of the gains
+    themselves, then by the sum of the gains, and then by the margins."""
     return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total, _told(gains.margins))
 
 
@@ -73,8 +74,9 @@ class Aim:
         """Returns the best of some specs that were run, with its expected effect. If the best spec is not expected to help,
         the empty spec of the unsteered model is returned.
 
-        For a single contrast, the weakest strength at the best spec's layer that is as good as the best spec is taken (see
-        ``Changes.as_good``). Weak strengths are preferred because strong plans break texts and have side effects.
+        For a single contrast, a weaker strength at the best spec's layer is taken if the weaker strength is as good as the
+        best spec (see ``Changes.as_good``). Weak strengths are preferred because strong plans break texts and have side
+        effects.
 
         Args:
             specs: the specs that were run. Specs outside the limits are skipped.
@@ -127,8 +129,8 @@ def candidates(
 
 
 def at_other_layers(ordered: Sequence[PlanSpec], n: int = CANDIDATES) -> list[PlanSpec]:
-    """Returns the best cell of each of the ``n`` best layers of one contrast. Only these cells are run on the items of the
-    other contrasts and combined.
+    """Returns the best cell of each of the ``n`` best layers of one contrast. Only the returned cells are run on the items of
+    the other contrasts and combined.
 
     Args:
         ordered: the cells of one contrast. The best cell comes first.
@@ -144,8 +146,8 @@ def combined(each: Sequence[Sequence[PlanSpec]], others: Sequence[Sequence[PlanS
     """Returns every combination of cells of two or more contrasts at different layers. Combinations of all contrasts come
     first.
 
-    If all combinations of some contrasts share a layer, a cell of ``others`` is used for the last contrast. The replacement
-    is the first cell of ``others`` at a layer that differs from the layers of the first cells of the other contrasts.
+    If some contrasts have no combination with cells at different layers, the last of the contrasts gets a cell of ``others``
+    instead. The cell from ``others`` is the best cell at a layer that the best cells of the other contrasts do not use.
 
     Args:
         each: the cells of each contrast.
@@ -171,7 +173,8 @@ def _together(cells: Sequence[PlanSpec]) -> PlanSpec | None:
 
 
 def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpec]:
-    """Returns the ``n`` combinations with the largest sum of the gains of their cells. The cells were run alone."""
+    """Returns the ``n`` combinations with the largest sum of the gains of their cells. The gain of each cell was measured with
+    this cell alone."""
 
     def key(spec: PlanSpec) -> tuple[float, ...]:
         first, *others = (aim.cache.gains(cell, aim.locales) for cell in spec.apart())
@@ -185,8 +188,8 @@ def additive(aim: Aim, combinations: Sequence[PlanSpec], n: int) -> list[PlanSpe
 def climb(
     aim: Aim, starts: Sequence[PlanSpec], moves: Callable[[PlanSpec], Iterable[PlanSpec]], budget: int, title: str
 ) -> list[PlanSpec]:
-    """Runs the specs ``starts`` and then improves the best spec by hill climbing. The climb ends if no move is better or if
-    ``budget`` specs were run.
+    """Runs the specs ``starts`` and then improves the best spec by hill climbing. The climb ends if no move improves the best
+    spec, or after ``budget`` specs were run.
 
     Returns:
         All specs that were run, with the best spec first.

@@ -30,8 +30,8 @@ _DRAWS = 2000
 
 
 def run_choices(cache: ScoreCache, choices: ChoicesByLocale, title: str) -> None:
-    """Runs in every locale the locale's own choices, the best choice for all locales, and the best choices of all other
-    locales."""
+    """Runs choices in every locale: the locale's own choices, the best choice for all locales, and the best choices of the
+    other locales."""
     for locale in cache.locales:
         wanted = [*choices[locale].values(), *(own[BEST] for own in choices.values())]
         cache.run([choice.spec for choice in wanted], (locale,), title)
@@ -80,8 +80,8 @@ def _scored(cache: ScoreCache, specs: Mapping[str, PlanSpec], seed: int) -> list
 
 
 def regret_table(cache: ScoreCache, choices: ChoicesByLocale, objective: Objective, part: str, seed: int) -> pd.DataFrame:
-    """Returns the regret of each locale: how much less the locale gains under another locale's best plan, or under the best
-    plan for all locales, than under its own best plan."""
+    """Returns the regret of each locale: the gain under the locale's own best plan minus the gain under another plan. The
+    other plan is the best plan of another locale or the best plan for all locales."""
     rows = []
     judged = {"objective": objective, **{aim: _gain_of(aim) for aim in cache.aims}}
     for locale in cache.locales:
@@ -101,10 +101,11 @@ def _gain_of(aim: str) -> Objective:
 
 
 def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: int) -> list[list[Gains]]:
-    """Returns each spec's gains over all concepts, followed by its gains in bootstrap resamples of each score's concepts. All
-    specs have the same resamples.
+    """Returns each spec's gains over all concepts, followed by its gains in bootstrap resamples of each score's concepts. The
+    same resamples are used for all specs.
 
-    A score is averaged over the items on which it can be measured under all specs. A score without such items is left out.
+    A score is averaged over the items on which it can be measured under all specs. A score that no item has under all specs is
+    left out.
     """
     told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
     found = []

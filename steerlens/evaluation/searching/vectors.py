@@ -27,8 +27,8 @@ def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
 
 
 class CrossFit:
-    """The vectors of some contrasts and locales for cross-fitting. For each fold there are vectors from all other folds, and
-    there are vectors from all folds."""
+    """The vectors of some contrasts and locales for cross-fitting. For each fold, there is a set of vectors from all other
+    folds. There is also a set of vectors from all folds."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CrossFit:
         batch_size: int | None = None,
         running: Running | None = None,
     ) -> None:
-        """Reads every prompt of a fold once.
+        """Reads the residuals of all prompts and takes the vectors, fold by fold.
 
         Args:
             model: the model from which vectors are taken.
@@ -49,7 +49,7 @@ class CrossFit:
             locales: the locales that are searched.
             contrasts: the contrasts from which vectors are taken.
             layers: block indices.
-            settings: the folds, and the numbers of concepts for vectors and for scoring.
+            settings: the settings with the number of folds, and with the numbers of concepts for vectors and for scoring.
             batch_size: the number of prompts or items in a batch.
             running: the executor that runs tasks, and the folder for results. ``None`` reads the prompts in this process and
                 stores no results.
@@ -101,5 +101,5 @@ class CrossFit:
         ]
 
     def _spread(self, fold: Items, concepts: int | None) -> Items:
-        """Returns a fold's share of ``concepts`` concepts of each kind."""
+        """Returns a sample of a fold. The samples of all folds together have about ``concepts`` concepts of each kind."""
         return fold.sample(None if concepts is None else -(-concepts // len(self.folds)), seed=self.settings.seed)

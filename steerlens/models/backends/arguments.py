@@ -28,7 +28,8 @@ _BY_KEY = {"alibi"}
 _WHOLE = {"position_bias"}
 """Names of arguments ``[head, 1, key]``, with the same values for all rows and columns."""
 _SHARED = {"shared_kv_states"}
-"""The name of the argument with keys and values that blocks share. Blocks that run again write their keys and values into it."""
+"""The name of the argument with keys and values that blocks share. Blocks that run again write their keys and values into this
+argument."""
 
 
 def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -36,7 +37,7 @@ def named(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argument
 
     Args:
         block: a block of a bridge.
-        args: the positional arguments of the call. The first of them, if any, is the residual stream.
+        args: the positional arguments of the call. The first positional argument, if any, is the residual stream.
         kwargs: the named arguments of the call.
 
     Raises:
@@ -69,8 +70,8 @@ class Fitted:
     rows: int
     copies: int
     done: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
-    """The cut and repeated values, by the argument's name and the identity of the original value. The original value is kept too,
-    so that no other value gets the same identity. Blocks share their masks, so each mask is cut only once."""
+    """The cut and repeated values, by the argument's name and the identity of the original value. The original value is kept in
+    memory too, so that Python gives its ``id`` to no other value. Blocks share their masks, so each mask is cut only once."""
 
     def grown(self, copies: int) -> "Fitted":
         """Returns a ``Fitted`` for more copies. The current copies come first, and the keys and values that blocks wrote for them
@@ -82,7 +83,7 @@ class Fitted:
         return more
 
     def __call__(self, arguments: Arguments) -> Arguments:
-        """Returns the arguments for the columns and copies that are run.
+        """Returns the arguments, cut to the columns and repeated for the copies of the pass.
 
         Raises:
             NotImplementedError: a tensor has an unknown name, or does not have the shape that belongs to its name.
@@ -130,8 +131,8 @@ class Fitted:
         )
 
     def _shared(self, value: UserDict) -> UserDict:
-        """Returns a copy for one run, so that the recorded value does not change. The keys of the tokens that are attended to are
-        not cut."""
+        """Returns a copy of the shared keys and values for one pass, so that the recorded value does not change. The keys and
+        values of all tokens are kept, because the tokens of the last columns attend to all of them."""
         copied = copy(value)
         for name, pair in value.items():
             copied[name] = tuple(part.repeat(self.copies, *[1] * (part.ndim - 1)) for part in pair)

@@ -91,7 +91,7 @@ class BridgeBackend:
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
-        """The devices of the embedding, the blocks and the unembedding, each once."""
+        """The devices of the embedding, the blocks and the unembedding. Each device is listed once."""
         end = getattr(self.tl, "unembed", None)
         return tuple(dict.fromkeys((self.device, *self.block_devices, *(() if end is None else (device_of(end),)))))
 
@@ -115,7 +115,8 @@ class BridgeBackend:
         return "compatibility" if getattr(self.tl, "compatibility_mode", False) else "none"
 
     def tokenizer(self) -> Tokenizer:
-        """Returns the bridge's tokenizer. The tokens in front are read from its files, if these are available."""
+        """Returns the bridge's tokenizer. The tokenizer's files decide which tokens are put in front of a text, if these files
+        are available."""
         return tokenizer_of_bridge(self.tl)
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:
@@ -239,7 +240,8 @@ class BridgeBackend:
             )
 
     def next_logits(self, ids: Sequence[int], cache: Any) -> tuple[Float[Tensor, " d_vocab"], Any]:
-        """Runs the last token in one pass. At the first call, and if the model returns no cache, all tokens of the text run."""
+        """Runs one pass over the last token. At the first call, or if the model returns no cache, the pass contains all tokens of
+        the text."""
         takes, device = signature(self.tl.original_model.forward).parameters, self.device
         new = torch.tensor([list(ids) if not cache else list(ids[-1:])], device=device)
         given: dict[str, Any] = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long, device=device), **(cache or {})}
@@ -255,7 +257,8 @@ class BridgeBackend:
         return output.logits[0, -1], kept
 
     def ends(self) -> set[int]:
-        """Returns the end tokens in the generation configuration. If it has none, returns the end token of the tokenizer."""
+        """Returns the end tokens in the generation configuration. If this configuration has no end tokens, returns the end token
+        of the tokenizer."""
         ends = getattr(getattr(self.tl.original_model, "generation_config", None), "eos_token_id", None)
         if ends is None:
             ends = self.tl.tokenizer.eos_token_id
@@ -294,7 +297,7 @@ def _logit_factor(config: Any) -> float:
     """Returns the factor that a model's configuration puts on its logits. Cohere multiplies by ``logit_scale``, Falcon H1 by
     ``lm_head_multiplier`` and HyperCLOVA X by ``logits_scaling``; Granite divides by ``logits_scaling``.
 
-    Whether anything else happens to the logits is checked against the model's own logits (``LensModel.check_unembedding``).
+    ``LensModel.check_unembedding`` compares the result with the model's own logits, to detect any other change of the logits.
     """
 
     def number(name: str) -> float:

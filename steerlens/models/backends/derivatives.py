@@ -1,4 +1,5 @@
-"""Checks whether derivatives pass back through the parts of a model's blocks. Kernels for quantized weights may stop them."""
+"""Checks whether derivatives pass back through the parts of a model's blocks. Kernels for quantized weights may not pass
+derivatives on."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 @torch.inference_mode(False)
 def lets_derivatives_through(backend: "BridgeBackend") -> bool:
-    """Returns whether PyTorch's derivatives pass through every part of every block above the first.
+    """Returns whether PyTorch's derivatives pass through every part of every block above the first block.
 
-    If a kernel has no derivative, only the derivative of the residual stream around the kernel is left. The result would be a
-    wrong number without an error.
+    If a kernel has no derivative, PyTorch computes only the derivative of the residual stream around the kernel. This result
+    would be wrong, and PyTorch would raise no error.
 
     Args:
         backend: the model. During the check, the model's parameters get no gradient.

@@ -22,7 +22,7 @@ class Earlier:
     kept: dict[int, tuple[Tensor, Tensor]]
     """The kept keys and values by block, for the earlier tokens and for the first ``keep`` tokens of the block itself."""
     a_copy_each: bool
-    """Whether ``before`` contains one row for each copy of the batch, and not for each of its rows."""
+    """Whether ``before`` contains one row for each copy of the batch, and not one row for each row of the batch."""
 
     def joined(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the keys and values that the block's queries see."""

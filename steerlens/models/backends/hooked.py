@@ -92,10 +92,10 @@ class HookedBackend:
 
     @property
     def weight_processing(self) -> str:
-        """Returns the processing by TransformerLens that can be seen in configuration and weights; ``none`` for Hugging Face's
-        own numbers.
+        """Returns a description of how TransformerLens changed the weights, as far as the configuration and the weights show
+        this. Returns ``none`` for unchanged weights of Hugging Face.
 
-        Folded value biases and refactored attention cannot be seen, but they change the weights' digest.
+        The description does not contain folded value biases and refactored attention, but these change the digest of the weights.
         """
         stamp = (self.weights_stamp(), self.tl.cfg.normalization_type)
         if self._processing is None or self._processing[0] != stamp:
@@ -103,8 +103,8 @@ class HookedBackend:
         return self._processing[1]
 
     def tokenizer(self) -> Tokenizer:
-        """Returns the model's tokenizer. The tokens in front are read from its files, if these are available;
-        ``default_prepend_bos`` is not used."""
+        """Returns the model's tokenizer. The tokenizer's files decide which tokens are put in front of a text, if these files are
+        available; ``default_prepend_bos`` is not used."""
         return tokenizer_of_bridge(self.tl)
 
     def parameters(self) -> Iterable[torch.nn.Parameter]:

@@ -36,8 +36,8 @@ def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
 
 @contextmanager
 def packed(tl: Any, batch: TokenBatch, copies: int = 1) -> Iterator[None]:
-    """Makes attention and positions follow the batch's mask and positions, for passes inside the block. Other batches are not
-    changed.
+    """Makes attention and positions follow the batch's mask and positions, for passes inside the ``with`` block. Other batches
+    are not changed.
 
     Args:
         tl: the ``HookedTransformer``, which is given ``padding_of(batch, copies)``.
@@ -64,7 +64,7 @@ def _seeing(
 
 
 def _placing(tl: Any, positions: Int[Tensor, "row pos"]) -> list[Hook]:
-    """Hooks that give tokens their positions instead of their columns."""
+    """Returns hooks that give tokens their positions instead of their columns."""
     if tl.cfg.positional_embedding_type != "rotary":
         return [("hook_pos_embed", partial(_embedded, tl.pos_embed.W_pos, positions))]
     back = torch.arange(positions.shape[1], device=positions.device) - positions

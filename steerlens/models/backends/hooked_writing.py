@@ -1,6 +1,7 @@
 """Generates texts with a ``HookedTransformer`` and Hugging Face's ``generate``.
 
-TransformerLens' own ``generate`` has no mask, no stopping criteria and no beams, and in 2.16 attends to padding.
+TransformerLens' own ``generate`` has no mask, no stopping criteria and no beams. In version 2.16, the model also attends to
+padding in this method.
 """
 
 from functools import cache

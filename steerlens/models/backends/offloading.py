@@ -2,7 +2,7 @@
 on disk.
 
 accelerate puts a hook on each part of a model that has a device map. The hook moves the part's inputs to the part's device. An
-offloaded part has weights on PyTorch's ``meta`` device, without values, and the hook brings the values for each call.
+offloaded part has weights on PyTorch's ``meta`` device, without values, and the hook loads the values for each call.
 """
 
 from collections import ChainMap
@@ -142,7 +142,7 @@ def stamp(weight: Tensor) -> tuple[object, ...]:
 def misplaced(model: torch.nn.Module) -> str:
     """Returns a description of a weight that is on another device than the part that uses it; ``""`` if there is none.
 
-    accelerate places weights that two parts share, such as an embedding and an unembedding, only once.
+    If two parts share weights, such as an embedding and an unembedding, accelerate puts the weights on only one device.
 
     Args:
         model: the model.

@@ -25,7 +25,7 @@ class Capabilities:
     model."""
 
     packed_choices: bool
-    """Whether batches with a mask ``[batch, 1, pos, key]`` can be run, so that all choices of a prompt can be in one row."""
+    """Whether the model accepts a mask ``[batch, 1, pos, key]``, so that all choices of a prompt can be in one row."""
     key_reuse: bool
     """Whether ``attending`` works, and passes can be cached from a later column onward."""
     left_padding: bool
@@ -48,9 +48,9 @@ class CachedPass:
     """The result of a pass that ``Backend.resume`` can continue from."""
 
     batch: TokenBatch
-    """The rows that were run."""
+    """The rows of the pass."""
     start: int
-    """The first column that is kept and run again. Earlier columns do not change."""
+    """The first column that is kept, and that is computed again when the pass is resumed. Earlier columns do not change."""
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]
     """The residual stream after each of the requested layers, from column ``start`` onward."""
     final: Float[Tensor, "batch pos d_model"]
@@ -64,10 +64,11 @@ class Backend(Protocol):
     """The interface of a model with all operations that steerlens needs.
 
     The methods of a backend return tensors on the device of the given batch, and the roles are on this device too. A hook gets
-    the residual stream on the device of its block, and ``CachedPass.residuals`` stay on the block's device. A backend has the
-    attribute ``device`` (the device of the embedding) if its first parameter is not on the device that receives tokens. A backend
-    on several devices has ``block_devices``, one for each block. If the embedding or the unembedding is on a device that has no
-    block, the backend also has ``devices``, the list of all its devices. ``offloaded`` says whether weights are offloaded.
+    the residual stream on the device of its block, and ``CachedPass.residuals`` stay on the block's device. Four attributes are
+    optional. ``device`` is the device of the embedding; it is needed if the first parameter is not on the device that receives
+    tokens. ``block_devices`` contains the device of each block; it is needed if the model is on several devices. ``devices``
+    lists all devices of the model; it is needed if the embedding or the unembedding is on a device that has no block.
+    ``offloaded`` says whether weights are offloaded.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm; the unembedding
     turns final residuals into logits. Hooks on a residual stream are called as in TransformerLens, under the names from
@@ -96,7 +97,8 @@ class Backend(Protocol):
 
     @property
     def weight_processing(self) -> str:
-        """A word for how the weights were changed after they were read, or ``none``. The word is part of the fingerprint."""
+        """A short description of how the weights were changed after they were read, or ``none``. The description is part of the
+        fingerprint."""
 
     def tokenizer(self) -> Tokenizer:
         """Returns the model's own tokenizer.
@@ -116,14 +118,14 @@ class Backend(Protocol):
         """Returns a digest over the name, shape and bytes of all weights."""
 
     def hooks_on(self) -> tuple[object, ...]:
-        """Returns every hook on the model that changes what it computes, including the user's own."""
+        """Returns every hook that changes what the model computes, including hooks that the user set."""
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
         """Returns the final residuals of a ``batch``. Nothing is unembedded."""
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-        """Returns the result of ``read`` for the residual stream after each of some layers. Blocks above the highest layer need
-        not run.
+        """Returns the result of ``read`` for the residual stream after each of some layers. The blocks above the highest of these
+        layers do not need to run.
 
         Args:
             batch: the rows.
@@ -151,12 +153,12 @@ class Backend(Protocol):
         """
 
     def hooked(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Runs passes inside the block with these ``hooks``. When the block ends, with or without an error, exactly these hooks
-        are removed. Other threads wait."""
+        """Runs passes inside the ``with`` block with these ``hooks``. When the ``with`` block ends, with or without an error,
+        exactly these hooks are removed. Other threads wait."""
 
     def applied(self, hooks: Sequence[Hook]) -> AbstractContextManager[None]:
-        """Sets ``hooks`` for all passes inside the block, including the user's own, and removes them afterwards. Passes of
-        other threads are refused."""
+        """Sets ``hooks`` for all passes inside the ``with`` block, including passes that the user runs, and removes the hooks
+        afterwards. Passes of other threads are refused."""
 
     def cached_pass(
         self, batch: TokenBatch, layers: Sequence[int], start: int = 0, before: KeyValues | None = None
@@ -181,14 +183,14 @@ class Backend(Protocol):
     ) -> tuple[Float[Tensor, "row pos d_model"], KeyValues]:
         """Returns the results that the cached pass would have had with other residual streams after some blocks.
 
-        The blocks run once, from the lowest upward. A residual stream that enters after a block joins the streams that entered
-        lower, and the blocks above run on all streams together.
+        The blocks run once, from the lowest upward. A residual stream that enters after a block is put together with the streams
+        that entered at lower blocks. The blocks above run on all of these streams at once.
 
         Args:
             cached: the pass.
             entering: the residual streams that replace cached residual streams, by the index of the block that they follow. Each
-                has the batch's rows, or several edited copies of these rows, one copy after another. Only blocks above the lowest
-                index run, and only on the columns from ``cached.start`` onward.
+                replacement has the batch's rows, or several edited copies of these rows, one copy after another. Only blocks
+                above the lowest index run, and only on the columns from ``cached.start`` onward.
             before: keys and values of the tokens before ``start``; ``None`` uses the keys and values of the cached pass.
             keep: the number of columns whose keys and values are kept.
             a_copy_each: whether ``before`` contains one row for each copy that has entered below the block, and not for each
@@ -199,7 +201,7 @@ class Backend(Protocol):
         """
 
     def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:
-        """Makes attention inside the block see other tokens in front of a pass's own tokens.
+        """Inside the ``with`` block, attention also sees other tokens in front of a pass's own tokens.
 
         Args:
             before: the keys and values of the other tokens; ``None`` if there are none.

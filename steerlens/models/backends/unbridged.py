@@ -20,8 +20,8 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backw
 def unbridged_digest(model: Any) -> str:
     """Returns the digest that a Hugging Face model's weights have in a fingerprint. The model is not changed.
 
-    A bridge has its own names for some weights in addition to Hugging Face's, and adds a few weights. So a bridge is put around
-    a copy of the modules. The copy shares all tensors with the model, but has no hooks.
+    For some weights, a bridge has its own names in addition to Hugging Face's names. A bridge also adds a few weights. So a
+    bridge is put around a copy of the modules. The copy shares all tensors with the model, but has no hooks.
 
     Args:
         model: a ``PreTrainedModel``.

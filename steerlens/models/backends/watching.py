@@ -59,7 +59,7 @@ def watched(model: Any) -> Iterator[ModelState]:
 
     Yields:
         The state with the records. If the model's passes are recorded already, as in a bridge, this is the existing state, and
-            recording goes on after the block.
+            recording continues after the ``with`` block.
     """
     if model in _states:
         yield _states[model]

@@ -1,9 +1,9 @@
 """Runs passes without TransformerLens' wrappers around the parts of a block that have no hooks.
 
 A bridge wraps every part of a block (attention, its projections, the MLP, norms), so that every part can have hooks. If a part
-has no hook, its wrapper returns the same as Hugging Face's module inside, but its Python code can take longer than the
-computation on a GPU. A test checks once for each model that the results are the same. The blocks themselves stay wrapped, because
-plans put their hooks on blocks.
+has no hook, the wrapper returns the same as Hugging Face's module inside the wrapper. But the wrapper's Python code can take
+longer than the computation on a GPU. A test checks once for each model that the results are the same. The blocks themselves stay
+wrapped, because plans put their hooks on blocks.
 """
 
 import logging

@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, default=Path("build/fuzz"), help="Where cases with faults are kept. Default: %(default)s."
     )
-    parser.add_argument("--again", type=Path, metavar="FILE", help="Run one case again, as it was kept.")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="Run a case again that was kept in this file.")
     args = parser.parse_args()
     if unknown := set(args.targets) - set(TARGETS):
         parser.error(f"unknown targets: {', '.join(sorted(unknown))}")

@@ -101,8 +101,8 @@ def _column(pa: Any, n: int, random: Random) -> Any:
 
 
 def object_array(descr: str = "|O", shape: str = "(1,)", data: bytes = PAYLOAD) -> bytes:
-    """Returns the bytes of a NumPy array file. By default, the file contains an array of objects, which runs code when it is
-    restored.
+    """Returns the bytes of a NumPy array file. By default, the file contains an array of objects, which runs code when the array
+    is restored.
 
     Args:
         descr: NumPy's name for the number type.

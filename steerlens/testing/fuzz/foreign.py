@@ -49,7 +49,7 @@ def _vllm_load(folder: Path) -> None:
 
 
 def _objects_write(folder: Path) -> None:
-    """Writes directions by layer as JSON. The objects of repeng and steering-vectors are made from them."""
+    """Writes directions by layer as JSON. The target makes objects of repeng and steering-vectors from these directions."""
     write_json(
         folder / "directions.json", {"directions": {"1": [0.5] * WIDTH, "2": [1.0] * WIDTH}, "layer_type": "decoder_block"}
     )

@@ -46,8 +46,8 @@ class _HungError(BaseException):
 
 
 class _Watched:
-    """Records the forbidden actions of a load. Audit hooks cannot be removed, so a single hook stays, and it records only during
-    a load."""
+    """Records the forbidden actions of a load. Audit hooks cannot be removed, so one hook stays installed. This hook records
+    actions only during a load."""
 
     def __init__(self) -> None:
         self.folder: str | None = None
@@ -138,7 +138,7 @@ def _loaded(target: Target, given: Path) -> Verdict:
 
 
 def _place(error: BaseException) -> str:
-    """Returns the last line of steerlens, and the last line of any code, from which an error came."""
+    """Returns two places from an error's traceback: the last line in the code of steerlens, and the last line in any code."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if f"steerlens{os.sep}" in frame.filename and f"{os.sep}fuzz{os.sep}" not in frame.filename]
     chosen = [*own[-1:], *frames[-1:]]

@@ -17,7 +17,7 @@ _PATIENCE = 6 * SECONDS
 the process."""
 _NET = 6 << 30
 """The number of bytes that the process may use in addition to its memory at the start. Because of this limit, a case that uses
-too much memory ends no other process."""
+too much memory cannot end other processes."""
 _SETTINGS = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
