@@ -201,7 +201,7 @@ class Backend(Protocol):
         """
 
     def attending(self, before: KeyValues | None, keep: int) -> AbstractContextManager[KeyValues]:
-        """Inside the ``with`` block, attention also sees other tokens in front of a pass's own tokens.
+        """Lets attention also see other tokens in front of the tokens of a pass, inside the ``with`` block.
 
         Args:
             before: the keys and values of the other tokens; ``None`` if there are none.
