@@ -26,7 +26,7 @@ class Worker:
                 results.
 
         Raises:
-            SettingsError: the worker's machine has other versions.
+            SettingsError: the worker's machine has other versions of the packages than the calling process.
         """
         own = provenance()["versions"]
         other = [f"{name} {own.get(name)}, not {version}" for name, version in versions.items() if own.get(name) != version]

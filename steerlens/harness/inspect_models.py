@@ -71,7 +71,7 @@ class InspectRequests:
         return 1
 
     def max_tokens(self) -> int:
-        """Returns the number of tokens that are written if Inspect sets no number."""
+        """Returns the maximum number of generated tokens, for tasks in which Inspect sets no maximum."""
         return _MAX_TOKENS
 
     async def generate(self, input: Sequence[Any], tools: Sequence[Any], tool_choice: Any, config: Any) -> Any:  # noqa: ARG002

@@ -208,7 +208,10 @@ def _check_arrays(archive: Any, most: int) -> None:
             shape, _, kind = npy.read_array_header_1_0(file) if first else npy.read_array_header_2_0(file)
             said = file.tell() + math.prod(shape) * kind.itemsize
         if kind.kind not in "fiu" or said != member.file_size:
-            raise ValueError(f"{member.filename!r:.80} contains {kind} {shape!s:.80} in {member.file_size:,} bytes")
+            raise ValueError(
+                f"{member.filename!r:.80} has {member.file_size:,} bytes, which do not fit the {kind} array of shape "
+                f"{shape!s:.80} that its header declares"
+            )
 
 
 def _gemma_scope_2(folder: Path) -> dict[str, Any]:

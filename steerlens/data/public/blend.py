@@ -31,8 +31,8 @@ def blend(
     """Returns the cultural items of BLEnD (arXiv 2406.09948). The questions of different countries are joined by the id of the
     question.
 
-    A choice is the answer that most people of a country gave, in the words of the asking country. To find these words, the
-    English translation of the answer is searched in all pairs of words that people of the asking country used. An answer that is
+    A choice is the answer that most people of a country gave, in the words of the country of the question's locale. To find these words, the
+    English translation of the answer is searched in all pairs of words that people of this country used. An answer that is
     not found is left out. A question with fewer than three choices is left out.
 
     The implicit form is the question without its country. A question is left out if the country cannot be removed, or if the
@@ -41,15 +41,15 @@ def blend(
     to which too few people knew an answer are left out, as in the scorer of the data set. ``notes`` contains the number of
     questions that are left out, by reason.
 
-    Sometimes people of the asking country also gave the answer of another country. The answer of the other country is left out
-    and counted if it got at least as many votes in the asking country as the country's own answer. Such an answer is equally
+    Sometimes people of the locale's country also gave the answer of another country. The answer of the other country is left out
+    and counted if it got at least as many votes in the locale's country as the country's own answer. Such an answer is equally
     right. An answer with fewer votes stays a choice unless ``exclusive`` is true.
 
-    The tag ``votes:`` contains the number of people of the asking country who gave each choice, in the order of the choices.
+    The tag ``votes:`` contains the number of people of the locale's country who gave each choice, in the order of the choices.
 
     Args:
         locales: locales or the data set's countries (``South_Korea``). US English is always included.
-        exclusive: whether an answer of another country is left out if any person of the asking country gave it.
+        exclusive: whether an answer of another country is left out if any person of the locale's country also gave this answer.
         revision: a commit hash of the data set. ``None`` reads the current version on the hub.
         path: a local folder with files such as ``Spain_data.json``, which is read instead of the hub.
 
@@ -77,7 +77,7 @@ def blend(
 def _texts(
     gathering: Gathering, locale: str, here: Asked, others: Mapping[str, Asked], words: Words, *, exclusive: bool
 ) -> dict[str, str]:
-    """Returns each country's answer in the asking language. The result is empty if the question is left out for the asking
+    """Returns each country's answer in the locale's language. The result is empty if the question is left out for the locale's
     country."""
     if here.left_out or not here.answers[0].own:
         gathering.drop(locale, "left out by the scorer's rule")
@@ -106,7 +106,7 @@ def _texts(
 
 
 def _rendered(there: Asked, here: Asked, words: Words) -> tuple[str | None, set[str]]:
-    """Returns the answer of another country in the words of the asking country, and the English words of the answer."""
+    """Returns the answer of another country in the words of the locale's country, and the English words of the answer."""
     for answer in _top(there):
         text = words.render(answer, here)
         if text:
