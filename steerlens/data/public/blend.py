@@ -31,9 +31,9 @@ def blend(
     """Returns the cultural items of BLEnD (arXiv 2406.09948). The questions of different countries are joined by the id of the
     question.
 
-    A choice is the answer that most people of a country gave, in the words of the country of the question's locale. To find these words, the
-    English translation of the answer is searched in all pairs of words that people of this country used. An answer that is
-    not found is left out. A question with fewer than three choices is left out.
+    A choice is the answer that most people of a country gave, in the words of the country of the question's locale. To find
+    these words, the English translation of the answer is searched in all pairs of words that people of this country used. An
+    answer that is not found is left out. A question with fewer than three choices is left out.
 
     The implicit form is the question without its country. A question is left out if the country cannot be removed, or if the
     question has no meaning without the country. A question with the words "in your country" is already implicit, and its explicit
