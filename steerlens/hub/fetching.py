@@ -40,7 +40,7 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     A file or folder on this machine is preferred to a repository with the same name, unless a revision is given.
 
     Args:
-        given: a file, a folder in the layout of the hub that contains the file, or a repository as ``user/name``.
+        given: a file, a folder that contains the file as a repository of the hub does, or a repository as ``user/name``.
         file: the name of the artifact's file in a folder or repository. No other file is read.
         revision: a commit, branch or tag of a repository. ``None`` reads the main branch, and the commit is logged.
 

@@ -246,7 +246,7 @@ def test_autoencoders(tmp_path: Path) -> None:
         SparseAutoencoder.load(tmp_path / "params.npz", layer=3)
     folder = _write("sae-lens", tmp_path / "l")
     _edited(folder / "cfg.json", lambda cfg: cfg["metadata"].update(model_name=[5]))
-    with pytest.raises(FileError, match=r"names \[5\] as the model of the autoencoder: expected a name"):
+    with pytest.raises(FileError, match=r"names \[5\] as the model of the autoencoder: expected a text"):
         SparseAutoencoder.load(folder)
 
 

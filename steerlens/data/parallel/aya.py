@@ -40,7 +40,7 @@ def aya(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or no text can be used.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     source, collecting = checked(Source(_ID, revision or "main", path)), Collecting("aya", "Apache 2.0")
     wanted = chosen(locales, {code: language(code) for code in known()}, "Aya", english=False)

@@ -32,7 +32,7 @@ def flores(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, an id occurs twice, or no text can be used.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     source = checked(Source(_ID, revision or "main", path))
     wanted = chosen(locales, {code: with_script(code) for code in known()}, "FLORES+")

@@ -45,7 +45,7 @@ def opus100(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks the column with the translations, or no text can be used.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     source, found = checked(Source(_ID, revision or "main", path)), Bilingual("opus-100", "as its sources, see opus.nlpl.eu")
     wanted = {code: name for code, name in chosen(locales, _LANGUAGES, "OPUS-100").items() if code != ENGLISH}

@@ -37,7 +37,7 @@ def tatoeba(
     Raises:
         FileError: a file is missing or cannot be read. Without a network, give ``path``.
         DataError: no text can be used.
-        UnknownNameError: the data set does not have a locale, or ``split`` is another word.
+        UnknownNameError: one of the given locales is not in the data set, or ``split`` is another word.
     """
     if split not in _PARTS:
         raise UnknownNameError("split", split, _PARTS)

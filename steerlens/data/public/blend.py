@@ -56,7 +56,7 @@ def blend(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: a file does not have the format.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     source = source_of("blend", revision, path)
     have = {locale: country.file for locale, country in COUNTRIES.items()}

@@ -49,7 +49,7 @@ def blend_choices(
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
         SettingsError: ``per_question`` is below 1.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     if per_question < 1:
         raise SettingsError(f"per_question={per_question} given: expected at least 1.")

@@ -83,7 +83,7 @@ def bmlama(
         FileError: the folder or a file does not exist, or a file is not UTF-8.
         DataError: a line does not have the format, or an answer is not a candidate.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     if revision is not None:
         raise SettingsError(

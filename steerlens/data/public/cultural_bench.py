@@ -42,7 +42,7 @@ def cultural_bench(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        UnknownNameError: the data set does not have a locale or the level.
+        UnknownNameError: one of the given locales, or the level, is not in the data set.
     """
     chosen(locales, {ENGLISH: ENGLISH}, _NAME)
     if level not in ("easy", "hard"):

@@ -75,7 +75,7 @@ def global_mmlu(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        UnknownNameError: the data set does not have a locale or label.
+        UnknownNameError: one of the given locales or labels is not in the data set.
     """
     if sensitivity not in (None, "CS", "CA", "-"):
         raise UnknownNameError("sensitivity", sensitivity, ("CS", "CA", "-"))
@@ -115,7 +115,7 @@ def mmlu_prox(
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     name = "mmlu-prox-lite" if lite else "mmlu-prox"
     gathering = Gathering(name)
@@ -143,7 +143,7 @@ def mmmlu(locales: Iterable[str], *, split: str = "test", revision: str | None =
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     gathering = Gathering("mmmlu")
     columns = Columns("Question", ("A", "B", "C", "D"), "Answer", topic="Subject", answers="letter")
@@ -168,7 +168,7 @@ def include(locales: Iterable[str], *, split: str = "test", revision: str | None
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
         DataError: the data set lacks a column, or an answer is not among the choices.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     gathering = Gathering("include")
     options = ("option_a", "option_b", "option_c", "option_d")

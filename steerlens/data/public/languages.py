@@ -35,7 +35,7 @@ def chosen(locales: Iterable[str], have: Mapping[str, str], data_set: str, *, en
         english: whether English is always included and comes first. EN pairs need English.
 
     Raises:
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
         DataError: no locale is given.
     """
     if isinstance(locales, str):

@@ -45,7 +45,7 @@ def mkqa(
         FileError: the file does not exist or cannot be unpacked.
         DataError: a line does not have the format.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
-        UnknownNameError: the data set does not have a locale.
+        UnknownNameError: one of the given locales is not in the data set.
     """
     if revision is not None:
         raise SettingsError(
