@@ -345,7 +345,7 @@ _ONES = torch.ones(1, 32)
         (_vector(_tensor(_ONES / 0)), VectorError, "NaN or infinity"),
         (_vector(_tensor(_ONES), scale=float("nan")), VectorError, "scale nan"),
         (_vector(_tensor(_ONES)) | {"layer_indices": [7]}, LayerError, "layer 7"),
-        (_vector(_tensor(torch.ones(2, 32))) | {"layer_indices": [1, 1]}, VectorError, "each layer only once"),
+        (_vector(_tensor(torch.ones(2, 32))) | {"layer_indices": [1, 1]}, VectorError, "each layer once"),
     ],
 )
 def test_vllm_lens_vectors_that_cannot_be_used(given: Any, error: type[Exception], said: str, llama: sl.LensModel) -> None:

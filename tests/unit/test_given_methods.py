@@ -109,9 +109,9 @@ def test_a_model_that_chats_is_asked_in_turns(loaded: dict[str, sl.LensModel], s
 
 @pytest.mark.parametrize("name", ["unsteered", EXPLICIT])
 def test_names_of_what_methods_are_compared_with(llama: sl.LensModel, items: Items, plan: SteeringPlan, name: str) -> None:
-    with pytest.raises(SettingsError, match=f"a method called '{name}' given"):
+    with pytest.raises(SettingsError, match=f"the name '{name}' was given to a method"):
         plane(llama, items, {name: plan})
-    with pytest.raises(SettingsError, match=f"a method called '{name}' given"):
+    with pytest.raises(SettingsError, match=f"the name '{name}' was given to a method"):
         side_effects(llama, items, {name: plan})
 
 

@@ -155,7 +155,7 @@ def test_what_a_card_cannot_do_without_is_asked_for(plan: SteeringPlan, tmp_path
         plan.save_for_hub(tmp_path, license="mit")
     with pytest.raises(SettingsError, match="licen"):
         plan.save_for_hub(tmp_path, license="All Rights Reserved!", base_model="a/b")
-    with pytest.raises(SettingsError, match="does not show"):
+    with pytest.raises(SettingsError, match="but not plan"):
         plan.save_for_hub(tmp_path, plane=_plane(2 * plan), **GIVEN)
     other = _plane(plan)
     other.meta["model"] = {**other.meta["model"], "weights": "0" * 64}

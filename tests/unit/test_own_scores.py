@@ -116,11 +116,11 @@ def test_an_objective_that_is_no_aim_is_measured(llama: sl.LensModel, items: Ite
 def test_what_cannot_be_measured_is_refused(llama: sl.LensModel, items: Items) -> None:
     vectors = take(llama, items)
     for scores in (["log_perplexity"], ["transfer", "log_perplexity"]):
-        with pytest.raises(SettingsError, match=r"\['log_perplexity'\] given for a sweep: .* held-out text"):
+        with pytest.raises(SettingsError, match=r"\['log_perplexity'\] are scores of held-out text"):
             sweep(llama, items, vectors, [1], [1.0], scores=scores)
     with pytest.raises(SettingsError, match=r"'attribution': .* does not run any cell"):
         sweep(llama, items, vectors, [1], [1.0], scores=["transfer", "exact_match"], mode="attribution")
-    with pytest.raises(SettingsError, match=r"given for a search: .* held-out text"):
+    with pytest.raises(SettingsError, match=r"a search needs scores of items, but .* held-out text"):
         search(llama, items, ["es-ES"], contrasts=[replace(EN, score="log_perplexity")], settings=QUICK)
     spanish = items.of(locale="es-ES")  # no English to be consistent with
     swept = sweep(llama, spanish, _vectors(llama, items, "consistency").of("es-ES").values(), [1, 3], [1.0],
@@ -238,7 +238,7 @@ def test_figures_of_a_sweep_of_any_score(llama: sl.LensModel, items: Items) -> N
         assert len(swept.depth({"EN": score}).frame) == 2
     never = sweep(llama, items, take(llama, items), [1, 3], [1.0], scores=[Score("never", lambda _: None)])
     for draw in (never.by_locale, never.heatmap):
-        with pytest.raises(SettingsError, match="never could not be measured on any item"):
+        with pytest.raises(SettingsError, match="never could not be measured on any of the swept items"):
             draw("EN", "never")
 
 

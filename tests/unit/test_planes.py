@@ -27,7 +27,7 @@ def test_rank_consistency_of_a_hand_computed_case() -> None:
 def test_rank_consistency_of_chance_is_what_the_docs_say() -> None:
     values = [rank_consistency(range(4), order) for order in permutations(range(4))]
     assert np.mean(values) == pytest.approx(0.377, abs=1e-3)
-    with pytest.raises(PromptError, match="3 and 2 candidates"):
+    with pytest.raises(PromptError, match="3 candidates and the other has 2"):
         rank_consistency([1, 2, 3], [1, 2])
 
 

@@ -161,7 +161,7 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     assert [item.answer for item in load("c", answers="letter")] == [1, 0]
     with pytest.raises(UnknownNameError, match="Did you mean question"):
         sl.data.from_hub("own/scorer", {"qestion": "q"}, locale="en-US", path=tmp_path)
-    with pytest.raises(SettingsError, match="expected columns for choices, answer too"):
+    with pytest.raises(SettingsError, match="also expected columns for choices, answer"):
         sl.data.from_hub("own/scorer", {"question": "q"}, locale="en-US", path=tmp_path)
 
 

@@ -78,7 +78,7 @@ def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> 
         sl.StudySettings(layers="some").swept(llama)
     with pytest.raises(LayerError):
         sl.StudySettings(layers=(7,)).swept(llama)
-    with pytest.raises(SettingsError, match="two or more"):
+    with pytest.raises(SettingsError, match="at least 2"):
         sl.StudySettings(layers=(2,)).swept(llama)
     with pytest.raises(UnknownNameError, match="cells that were run"):
         sl.StudySettings(mode="attribution")
@@ -90,7 +90,7 @@ def test_settings(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> 
     assert [len(mixed.dev.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [1, 2]
     assert [len(mixed.test.of(kind=kind).concepts) for kind in ("factual", "cultural")] == [1, 1]
     for bad in ((), ("en-US",)):
-        with pytest.raises(SettingsError, match="at least one"):
+        with pytest.raises(SettingsError, match="one or more locales without en-US"):
             sl.run_study(llama, items, sl.StudySettings(locales=bad))
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="cannot write"):
