@@ -20,6 +20,9 @@ _MEASURES = {
     ("moved", "LOC"): "moved along LOC",
 }
 """The measures that are shown, with their columns' names."""
+_DIGITS = {"relative norm": 3}
+_MEDIANS = ("moved",)
+"""Measures with a few very large values, where the LOC vector is short: their median is shown."""
 
 
 def shown(results: Results) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def shown(results: Results) -> dict[str, Any]:
         "means": _means(table),
         "layers": _layers(table),
         "control": CONTROL,
-        "cells": len(table[_CELL].drop_duplicates()),
+        "cells": len(_of(table, CONTROL, "centred cosine", "cultural")),
         "mean": lambda model, measure, of: float(_of(table, model, measure, of).mean()),
         "above": lambda model, measure, of, other=CONTROL: above(table, model, other, measure, of),
         "texts": results.json("record")["texts"],
@@ -48,14 +51,15 @@ def _of(table: pd.DataFrame, model: str, measure: str, of: str) -> pd.Series:
 
 
 def _means(table: pd.DataFrame) -> str:
-    """The mean over layers and locales of each measure, and in how many of them it is above the control's."""
+    """The mean over layers and locales of each measure (or the median), and in how many of them it is above the control's."""
     rows = []
     for model in dict.fromkeys(table["model"]):
         cells = []
         for measure, of in _MEASURES:
             own = _of(table, model, measure, of)
             more = "" if model in (BEFORE, CONTROL) or own.empty else f" ({above(table, model, CONTROL, measure, of)})"
-            cells.append("" if own.empty else f"{own.mean():.3f}{more}")
+            middle = own.median() if measure in _MEDIANS else own.mean()
+            cells.append("" if own.empty else f"{middle:.{_DIGITS.get(measure, 2)}f}{more}")
         rows.append([model, *cells])
     return markdown_table(["model", *_MEASURES.values()], rows)
 

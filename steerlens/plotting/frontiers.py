@@ -10,16 +10,14 @@ from steerlens.plotting.labels import beside
 from steerlens.plotting.plane_points import AXES, MEAN, UNSTEERED, Parts
 from steerlens.plotting.planes import around_origin, cross_bars, pixels, quadrants
 from steerlens.plotting.theme import (
-    DASHES,
     HALO,
     INK,
-    METHOD_COLOURS,
-    OTHER_COLOURS,
     PAPER,
     SOFT,
     below,
     colour_of,
     figure,
+    line_of,
     symbol_of,
 )
 
@@ -99,9 +97,7 @@ def _crosses_at_the_last(points: "pd.DataFrame") -> "pd.DataFrame":
 def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) -> None:
     """Draws the points of a path, and a line through these points and the unsteered model, which has the number 0."""
     colour, shared = colour_of(path, paths), {"legendgroup": path, "row": 1, "col": 1}
-    others = [name for name in paths if name not in METHOD_COLOURS]
-    again = others.index(path) // len(OTHER_COLOURS) if path in others else 0  # how often all colours were used
-    line = {"color": colour, "width": 2, "dash": DASHES[again % len(DASHES)]}
+    line = line_of(path, paths)
     at = int(np.searchsorted(rows["at"], 0.0))
     x, y = (np.insert(rows[f"change_{axis}"].to_numpy(), at, 0.0) for axis in "xy")
     if (rows["at"] == 0).any():

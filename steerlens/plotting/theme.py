@@ -205,6 +205,13 @@ def colour_of(method: str, order: Sequence[str]) -> str:
     return METHOD_COLOURS.get(method) or OTHER_COLOURS[others.index(method) % len(OTHER_COLOURS)]
 
 
+def line_of(method: str, order: Sequence[str]) -> dict[str, Any]:
+    """Returns the look of a method's line. If all free colours are in use, a colour is used again with another dash."""
+    others = [name for name in order if name not in METHOD_COLOURS]
+    again = others.index(method) // len(OTHER_COLOURS) if method in others else 0
+    return {"color": colour_of(method, order), "width": 2, "dash": DASHES[again % len(DASHES)]}
+
+
 def symbol_of(colour: str) -> str:
     """Returns the marker that belongs to a colour, so that figures can be read in grey."""
     return SYMBOLS.get(colour, "circle")

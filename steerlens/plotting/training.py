@@ -3,10 +3,19 @@
 from typing import TYPE_CHECKING
 
 from steerlens.plotting.figure import Figure
-from steerlens.plotting.theme import below, colour_of, figure, symbol_of
+from steerlens.plotting.theme import below, colour_of, figure, line_of, symbol_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_BEFORE = "before"
+"""The base model's name in the table."""
+_MEANINGS = {
+    "centred cosine": "between {} prompts and their English translations, each language's mean subtracted",
+    "moved": "how far cultural prompts moved along the base model's {} vector (1: by the whole vector)",
+    "kept direction": "cosine between the {} vector of the model and that of the base model",
+}
+"""What a measure is of, for the subtitle."""
 
 
 def training_figure(log: "pd.DataFrame", smooth: int = 10) -> Figure:
@@ -40,18 +49,20 @@ def inside_figure(rows: "pd.DataFrame", measure: str, of: str) -> Figure:
         of: the data for which the measure was computed, as a text for the title.
     """
     models = list(dict.fromkeys(rows["model"]))
+    trained = [name for name in models if name != _BEFORE]
     means = rows.groupby(["model", "layer"], sort=False)["value"].mean().reset_index()
-    fig = figure("Inside the model", f"{measure} of {of}, mean over locales", "layer", measure)
+    words = f"{_MEANINGS.get(measure, '{}').format(of)}; mean over locales"
+    fig = figure(f"{measure} by layer".capitalize(), words, "layer", measure)
     for name in models:
         own = means[means["model"] == name]
-        colour = colour_of("unsteered" if name == "before" else name, models)
+        line = line_of("unsteered" if name == _BEFORE else name, trained)
         fig.add_scatter(
             x=own["layer"],
             y=own["value"],
             name=name,
             mode="lines+markers",
-            line={"color": colour, "width": 2},
-            marker={"symbol": symbol_of(colour)},
+            line=line,
+            marker={"symbol": symbol_of(line["color"])},
             hovertemplate=f"{name}, layer %{{x}}: %{{y:.3f}}<extra></extra>",
         )
     return below(fig)
