@@ -7,6 +7,7 @@ import pandas as pd
 from experiments.alignment.trained import CONTROL
 from experiments.common import Results
 from steerlens.alignment.inside import BEFORE
+from steerlens.data import ENGLISH
 from steerlens.tables import markdown_table
 
 _CELL = ["locale", "layer"]
@@ -28,18 +29,19 @@ _MEDIANS = ("moved",)
 def shown(results: Results) -> dict[str, Any]:
     """Returns what the template and a model's words are filled with."""
     table = results.table("inside")
+    table = table[table["locale"] != ENGLISH]  # whose separability is measured too
     return {
         "means": _means(table),
         "layers": _layers(table),
         "control": CONTROL,
         "cells": len(_of(table, CONTROL, "centred cosine", "cultural")),
         "mean": lambda model, measure, of: float(_of(table, model, measure, of).mean()),
-        "above": lambda model, measure, of, other=CONTROL: above(table, model, other, measure, of),
+        "above": lambda model, measure, of, other=CONTROL: _above(table, model, other, measure, of),
         "texts": results.json("record")["texts"],
     }
 
 
-def above(table: pd.DataFrame, model: str, other: str, measure: str, of: str) -> int:
+def _above(table: pd.DataFrame, model: str, other: str, measure: str, of: str) -> int:
     """Counts the layers and locales in which a model's value of a measure is above another model's."""
     return int((_of(table, model, measure, of) - _of(table, other, measure, of) > 0).sum())
 
@@ -57,7 +59,7 @@ def _means(table: pd.DataFrame) -> str:
         cells = []
         for measure, of in _MEASURES:
             own = _of(table, model, measure, of)
-            more = "" if model in (BEFORE, CONTROL) or own.empty else f" ({above(table, model, CONTROL, measure, of)})"
+            more = "" if model in (BEFORE, CONTROL) or own.empty else f" ({_above(table, model, CONTROL, measure, of)})"
             middle = own.median() if measure in _MEDIANS else own.mean()
             cells.append("" if own.empty else f"{middle:.{_DIGITS.get(measure, 2)}f}{more}")
         rows.append([model, *cells])

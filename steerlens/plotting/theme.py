@@ -21,7 +21,7 @@ METHOD_COLOURS = {
 }
 """Okabe and Ito's palette. Readers with any colour vision can distinguish its colours."""
 OTHER_COLOURS = ("#cc79a7", "#56b4e9", "#8a6d00", "#000000", "#882255", "#332288", "#44aa99", "#999933")
-"""Four more colours of the same palette, and four of Paul Tol's palette "muted"."""
+"""The colours of other methods, in the order of their use. The last four are from Paul Tol's palette "muted"."""
 METHOD_SYMBOLS = {
     "unsteered": "circle",
     "explicit prompt": "star",

@@ -22,7 +22,18 @@ from steerlens.evaluation import SCORES, Answers, Score, SideEffects, Sweep, pla
 from steerlens.plotting import Figure
 from steerlens.plotting.labels import beside
 from steerlens.plotting.live import live, redraw
-from steerlens.plotting.theme import CHANGE_SCALE, DARK, INK, LEVEL_SCALE, METHOD_COLOURS, OTHER_COLOURS, PAPER, figure, symbol_of
+from steerlens.plotting.theme import (
+    CHANGE_SCALE,
+    DARK,
+    INK,
+    LEVEL_SCALE,
+    METHOD_COLOURS,
+    OTHER_COLOURS,
+    PAPER,
+    figure,
+    line_of,
+    symbol_of,
+)
 from steerlens.probing import FormSeparability
 
 
@@ -312,3 +323,10 @@ def test_lines_of_a_subtitle_fit_and_have_about_the_same_length(width: Literal["
 
 def _lines_of(fig: Figure) -> list[str]:
     return str(fig.layout.title.text).partition("'>")[2].removesuffix("</span>").split("<br>")
+
+
+def test_a_line_that_has_the_colour_of_another_has_another_dash() -> None:
+    names = [f"method {at}" for at in range(2 * len(OTHER_COLOURS))]
+    lines = [line_of(name, names) for name in names]
+    assert len({(line["color"], line["dash"]) for line in lines}) == len(names)
+    assert line_of("EN", names) == {"color": METHOD_COLOURS["EN"], "width": 2, "dash": "solid"}
