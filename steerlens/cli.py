@@ -53,7 +53,9 @@ def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
     if unknown:
         args.command.error(f"unrecognized arguments: {' '.join(unknown)}; see steerlens {args.command.prog.split()[-1]} --help")
     if getattr(args, "quick", False):
-        quick = {name: given_as(value) for name, value in asdict(QUICK).items() if value != asdict(StudySettings())[name]}
+        usual, own = asdict(StudySettings()), asdict(QUICK)
+        differ = {name: value for name, value in own.items() if value != usual[name]}
+        quick = {name: value if isinstance(value, bool) else given_as(value) for name, value in differ.items()}
         args.command.set_defaults(atlas_locales=quick.pop("locales"), **quick)
         args = top.parse_args(given)
     return args

@@ -4,7 +4,7 @@ class."""
 import ast
 import inspect
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
@@ -35,7 +35,9 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
             continue
         flag, explained = f"--{each.name.replace('_', '-')}", texts[each.name].replace("%", "%%")
         if hints[each.name] is bool:
-            command.add_argument(flag, action="store_true", help=explained)
+            default = getattr(settings(), each.name)
+            action = BooleanOptionalAction if default else "store_true"
+            command.add_argument(flag, action=action, default=default, help=explained)
         else:
             values, default = _expected(hints[each.name]), given_as(getattr(settings(), each.name))
             command.add_argument(

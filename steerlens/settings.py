@@ -40,9 +40,11 @@ ObjectiveName = Literal["lesser gain", "sum of gains", "transfer", "localization
 objective."""
 LESSER_GAIN: ObjectiveName = "lesser gain"
 
-STRENGTHS = (1.0, 2.0, 4.0)
+STRENGTHS = (0.5, 1.0, 2.0)
 """The default strengths."""
 
+_READ = 8
+"""The number of concepts of each kind on which a study measures side effects."""
 _STRIDED = 6
 """The number of layers of a strided sweep. The layers are evenly spaced and include the last layer."""
 
@@ -116,6 +118,34 @@ class Costs(Protocol):
 
 
 @dataclass(frozen=True)
+class TextLimits:
+    """The limits on the harm that a plan may do to texts of dev concepts. A limit of ``None`` is not applied."""
+
+    perplexity: float | None = 2.0
+    """The largest allowed perplexity of held-out text under the plan, divided by the perplexity without steering. The texts are
+    the questions with their right answers. Every token except the first is steered like a generated token."""
+    repetition: float | None = 0.2
+    """The largest allowed rise of the repetition in generated texts, compared with the unsteered texts. Repetition is the share
+    of a text's four-token sequences that occurred earlier in the text."""
+    concepts: int = 4
+    """The number of concepts of each kind whose texts are read and written in every locale."""
+    max_new_tokens: int = 16
+    """The number of tokens of a generated text."""
+
+    def __post_init__(self) -> None:
+        limits = ((self.perplexity, 1), (self.repetition, 0), (self.concepts, 1), (self.max_new_tokens, 1))
+        if any(limit is not None and not limit >= least for limit, least in limits):
+            raise SettingsError(
+                f"{self} given: expected a perplexity of 1 or more and a repetition of 0 or more, or None; and at least one "
+                "concept and one token."
+            )
+
+
+TEXT_LIMITS = TextLimits()
+"""The default limits on the harm to texts."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """The limits on the harm that a plan may do on dev. A limit of ``None`` is not applied.
 
@@ -129,6 +159,8 @@ class Limits:
     perplexity: float | None = 1.25
     """The largest allowed value of the perplexity of the right answers' text under the plan, divided by the perplexity without
     steering."""
+    text: TextLimits | None = TEXT_LIMITS
+    """The limits on the harm that a chosen plan may do to texts. ``None`` means that no texts are read or written."""
 
     def __post_init__(self) -> None:
         if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
@@ -176,7 +208,7 @@ class StudySettings:
     """The time limit of a sweep in mode ``halving``, for example ``5m`` or ``90s``. By default there is no limit."""
     train_concepts: int | None = 96
     """The number of concepts of each kind that are drawn from train to compute vectors, or ``None`` for all."""
-    dev_concepts: int | tuple[int, int] | None = (8, 16)
+    dev_concepts: int | tuple[int, int] | None = (8, 40)
     """The number of concepts that are drawn from dev for the sweeps and choices in every locale. Give one number for both kinds,
     or two numbers for factual and cultural concepts, or ``None`` for all."""
     test_concepts: int | tuple[int, int] | None = (48, 96)
@@ -191,8 +223,11 @@ class StudySettings:
     controls: bool = False
     """Whether controls are scored for every plan on test: 20 random directions with the norm of the plan's vector, and another
     locale's plan. Controls are slow."""
-    side_effects: bool = False
-    """Whether the perplexity, language and repetition of the texts that are written under every plan are also measured."""
+    side_effects: bool = True
+    """Whether side effects of every plan are also measured on test: the perplexity of held-out text, and the language and
+    repetition of generated text."""
+    limits: TextLimits | None = TEXT_LIMITS
+    """The limits on the harm that a chosen plan may do to texts, or ``None`` for no limits."""
     seed: int = 0
     """The seed of the split, the samples, the folds and the bootstrap."""
     scoring: Scoring = field(default_factory=Scoring)
@@ -231,6 +266,10 @@ class StudySettings:
                 "0, and at least one concept of each kind. Give one number, two numbers (factual and cultural, such as 8,16), "
                 "or None for all."
             )
+
+    def beside(self) -> dict[str, Any]:
+        """Returns the arguments of ``plane`` for controls, side effects and the seed."""
+        return {"controls": self.controls, "side_effects": self.side_effects and _READ, "seed": self.seed}
 
     def parts(self, items: Items) -> Split:
         """Returns the train, dev and test parts of ``items``. Each part is reduced to the number of concepts in these
@@ -282,6 +321,7 @@ QUICK = StudySettings(
     train_concepts=48,
     dev_concepts=(4, 8),
     test_concepts=(12, 24),
+    side_effects=False,
 )
 """The settings of ``steerlens demo --quick``: a short run of about three minutes on two cores."""
 

@@ -100,7 +100,7 @@ def run_study(
     }
     swept: Sweep = keep("sweep", sweep(lens, split.dev, vectors, layers, settings.strengths, **on_dev))
     log.info("Choosing plans on dev")
-    chosen = swept.choose(seed=settings.seed)
+    chosen = swept.choose(limits=settings.limits, seed=settings.seed)
     keep("surgical", chosen.tried)
     keep("chosen", list(chosen.values()))
     plans = {name: own.plans() for name, own in chosen.items()}
@@ -108,8 +108,7 @@ def run_study(
         for locale, plan in own_plans.items():
             keep(f"plans/{method}-{locale}", plan)
     log.info("Scoring the chosen plans on test")
-    beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
-    placed: Plane = keep("plane", plane(lens, split.test, plans, **beside, **common))
+    placed: Plane = keep("plane", plane(lens, split.test, plans, **settings.beside(), **common))
     log.info("Writing examples")
     examples = keep("examples", _examples(lens, split.test, plans, settings, running))
     manifest = keep("manifest", _manifest(lens, items, split, settings, started))

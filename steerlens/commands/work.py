@@ -171,9 +171,8 @@ def plane(args: Namespace) -> str:
     methods |= {name: _adapter(path) for name, path in adapters.items()}
     settings = settings_of(StudySettings, args, locales=(locale,))
     test = settings.parts(items).test
-    beside: dict[str, Any] = {"controls": settings.controls, "side_effects": settings.side_effects, "seed": settings.seed}
     running = Running.in_folder(folder.path, resume=args.resume)
-    table = scored_plane(arguments.model(args), test, methods, locales=[locale], **beside, resume=running)
+    table = scored_plane(arguments.model(args), test, methods, locales=[locale], **settings.beside(), resume=running)
     table.save(folder.path / "plane.parquet")
     figure = _write(table.plot(), folder.path / "plane.html")
     return f"On test, {locale}:\n\n{table.summary(locale).to_string(index=False)}\n\n{figure}"

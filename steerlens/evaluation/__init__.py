@@ -44,7 +44,7 @@ from steerlens.evaluation.texts import nats_per_token
 from steerlens.evaluation.token_counts import TokenCounts, token_counts
 from steerlens.evaluation.wordings import Wordings
 from steerlens.scores import SCORES, Score, register
-from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings
+from steerlens.settings import LESSER_GAIN, MODES, Limits, Mode, Scoring, SearchSettings, TextLimits
 
 __all__ = [
     "ALL",
@@ -93,6 +93,7 @@ __all__ = [
     "Steered",
     "Sweep",
     "Tested",
+    "TextLimits",
     "TokenCounts",
     "Trained",
     "Tried",

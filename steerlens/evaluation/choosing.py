@@ -14,9 +14,10 @@ from steerlens.evaluation.searching.chosen import Chosen
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, Values
 from steerlens.evaluation.searching.objectives import OBJECTIVES
 from steerlens.evaluation.searching.steps import CANDIDATES, Aim, at_other_layers, combined, joint_score, own_score
+from steerlens.evaluation.searching.text_costs import TextCosts
 from steerlens.evaluation.sweeps import CELL, Sweep, SweptFrom
 from steerlens.scores import score_of
-from steerlens.settings import LESSER_GAIN
+from steerlens.settings import LESSER_GAIN, TextLimits
 from steerlens.steering import SURGICAL, PlanSpec, VectorSet
 from steerlens.steering.contrasts import aim_of
 
@@ -89,7 +90,7 @@ class Choices(Mapping[str, Chosen]):
         return self.each[SURGICAL]
 
 
-def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
+def choose(swept: Sweep, source: SweptFrom, seed: int = 0, limits: TextLimits | None = None) -> Choices:
     """Chooses plans as described in ``Sweep.choose``, which also lists the errors."""
     aims = {name: aim_of(next(iter(source.vectors.named(name).values()))) for name in source.vectors.names}
     lacking = {score.name for score in map(score_of, aims.values())} - set(swept.frame["score"])
@@ -102,11 +103,14 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
         source.model, _parts(source, swept), list(aims.values()), source.scoring, source.batch_size, source.running,
         max_new_tokens=source.max_new_tokens, items=source.items,
     )  # fmt: skip
+    texts = None if limits is None else TextCosts(cache, limits, seed)
     own = _cells(cache, _run_cells(swept), aims)
-    each = {name: Aim(cache, _locales_of(name, swept), own_score(aim)) for name, aim in aims.items()}
+    each = {name: Aim(cache, _locales_of(name, swept), own_score(aim), texts=texts) for name, aim in aims.items()}
     for name, aim in each.items():
         own[name] += _run_weaker(aim, own[name], swept)
     chosen = {name: aim.choice(own[name], (aims[name],), seed) for name, aim in each.items()}
+    if texts is not None:
+        own = {name: [spec for spec in cells if not texts.refused(spec, each[name].locales)] for name, cells in own.items()}
     n = _FEW if swept.meta.get("mode") == "screened" else CANDIDATES
     tops = {name: _tops(aim.ordered(own[name]), chosen[name][0], n) for name, aim in each.items()}
     where = _in_common({name: aim.locales for name, aim in each.items()}, source.vectors)
@@ -117,9 +121,11 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0) -> Choices:
     cache.check_aims(cache.locales)
     tried: list[PlanSpec] = []
     if len(aims) > 1 and where:
-        joint = Aim(cache, where, joint_score(OBJECTIVES[LESSER_GAIN]))
-        others = [replace(aim, locales=where).ordered(own[name]) for name, aim in each.items()]
-        tried = _run_together(joint, combined(list(tops.values()), others))
+        joint = Aim(cache, where, joint_score(OBJECTIVES[LESSER_GAIN]), texts=texts)
+        left = [name for name, cells in own.items() if cells]  # a contrast whose cells all make texts worse is left out
+        if len(left) > 1:
+            others = [replace(each[name], locales=where).ordered(own[name]) for name in left]
+            tried = _run_together(joint, combined([tops[name] for name in left], others))
         alone = (cell for cells in tops.values() for cell in cells)
         chosen[SURGICAL] = joint.choice([*tried, *alone], tuple(dict.fromkeys(aims.values())), seed)
     made = {

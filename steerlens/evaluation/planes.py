@@ -151,7 +151,7 @@ def plane(
     *,
     scores: Sequence[GivenScore] = ANSWERED,
     controls: Controls | bool = False,
-    side_effects: bool = False,
+    side_effects: bool | int = False,
     locales: Sequence[str] | None = None,
     scoring: Scoring | None = None,
     seed: int = 0,
@@ -170,7 +170,8 @@ def plane(
         controls: the controls of every plan, which are added to the table; ``True`` gives 20 random directions and the next
             locale's plan.
         side_effects: whether to measure the methods' side effects on text too, with the default settings of the function
-            ``side_effects``. A side effect that is one of the ``scores`` is measured only once, on all items.
+            ``side_effects``. A number is the number of concepts of each kind on which side effects are measured. A side
+            effect that is one of the ``scores`` is measured only once, on all items.
         locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
             except English.
         scoring: how choices are presented and scored; ``None`` takes the defaults.
@@ -196,6 +197,8 @@ def plane(
     others = [name for name in SIDE_EFFECTS if name not in set(table.frame["score"])]
     if not side_effects or not others:
         return table
+    if side_effects is not True:
+        common["concepts"] = side_effects
     return table.beside(effects_on_text(model, items, methods, scores=others, scoring=scoring, seed=seed, **common))
 
 

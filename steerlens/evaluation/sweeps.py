@@ -16,7 +16,7 @@ from steerlens.evaluation.running import Running
 from steerlens.evaluation.scores import asked_for, finer_of, without_companions
 from steerlens.models.lens import LensModel
 from steerlens.scores import GivenScore, score_of
-from steerlens.settings import Scoring
+from steerlens.settings import TEXT_LIMITS, Scoring, TextLimits
 from steerlens.statistics import bootstrap_means, percentile_interval
 from steerlens.steering import Intervention, VectorSet, vector_set
 from steerlens.steering.contrasts import builtin_aim
@@ -155,6 +155,7 @@ class Sweep(ResultTable):
         items: Items | None = None,
         vectors: VectorSet | Intervention | Iterable[Intervention] | None = None,
         *,
+        limits: TextLimits | None = TEXT_LIMITS,
         seed: int = 0,
     ) -> "Choices":
         """Chooses a cell for each contrast, by the score that the contrast is meant to raise, and the best plan for all
@@ -162,13 +163,17 @@ class Sweep(ResultTable):
 
         Cells are ordered by the graded form of the score (the preference for the right answer over the best other choice).
         The graded form is more precise than the score itself on few concepts. Ties are decided by the score itself, and then
-        by the smaller strength. Strong plans break texts, so a weaker strength at the best cell's layer is preferred. The
+        by the smaller strength. Strong plans have side effects, so a weaker strength at the best cell's layer is preferred. The
         weakest strength is taken whose score is at most one standard error below the best cell's score (the standard error of
         the difference, paired by concept). The gain of the best of many cells is overestimated on the concepts of the choice.
         Therefore the choice is repeated five times: a cell is chosen on four fifths of the concepts and measured on the
         remaining fifth. The mean effect on the remaining fifths is the expected effect on new concepts (``chosen.expected``,
         in words ``chosen.explained()``). If no improvement over the unsteered model is expected, the unsteered model is
         chosen.
+
+        A plan that makes texts much worse is not chosen. Before a plan is chosen, the model reads and writes texts of a few
+        dev concepts under the plan. If their perplexity or repetition rises above the ``limits``, the plan and all stronger
+        plans are left out, and the next best plan is taken. ``chosen.explained()`` names the plans that were left out.
 
         For every contrast, the best cells of three layers (of two layers after a screened sweep) are run on the items of the
         other contrasts. The best cells are then combined at different layers. The plan for all contrasts together is the best
@@ -182,7 +187,9 @@ class Sweep(ResultTable):
         Args:
             model, items, vectors: the objects from which the sweep was made, if the sweep was loaded from a file. The objects
                 are compared with the sweep's description.
-            seed: the seed of the folds in which the choice is repeated.
+            limits: the limits on the perplexity and the repetition of texts under a chosen plan. With ``None``, no texts are
+                read or written, and a chosen plan may break texts.
+            seed: the seed of the folds in which the choice is repeated, and of the draw of concepts whose texts are used.
 
         Raises:
             SettingsError: the contrasts of the sweep have cells at only one layer, or a contrast has no score; or the sweep
@@ -191,7 +198,7 @@ class Sweep(ResultTable):
         """
         from steerlens.evaluation.choosing import choose
 
-        return choose(self, self._source(model, items, None if vectors is None else vector_set(vectors)), seed)
+        return choose(self, self._source(model, items, None if vectors is None else vector_set(vectors)), seed, limits)
 
     @property
     def aims(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 
 from steerlens.data import ENGLISH, Items
-from steerlens.evaluation import BEST, SearchSettings, answered, placed, search
+from steerlens.evaluation import BEST, Limits, SearchSettings, answered, placed, search
 from steerlens.probing import permutation_test
 from steerlens.steering import EN, LOC, UNSTEERED, Intervention, SteeringVector, take
 from steerlens.testbed.planted import Planted, Truth
@@ -19,7 +19,10 @@ ALIGNED = 0.7
 """The smallest cosine with the planted direction at which a vector counts as found. The cosine corresponds to about 45
 degrees."""
 _SCORES = {contrast.name: contrast.score for contrast in (EN, LOC)}
-_SEARCH = SearchSettings(tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None)
+_SEARCH = SearchSettings(
+    tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None, limits=Limits(text=None)
+)
+"""The settings of the search. A planted model does not model texts, so the search does not measure them."""
 
 
 @dataclass(frozen=True)

@@ -14,24 +14,11 @@ from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.evaluation import Plane, Sweep, plane, sweep
 from steerlens.steering import Contrast, StepSpec, VectorSet, take
 from steerlens.testbed import planted
-from tests.unit.longform import cell_rows, item_rows
-
-
-def _sweep_frame(gains: dict[tuple[str, int, float], tuple[int, int]]) -> pd.DataFrame:
-    """Ten items of each kind per cell, of which so many more are answered right than the none unsteered."""
-    rows = []
-    for (vector, layer, strength), both in gains.items():
-        cell = {"vector": vector, "layer": layer, "strength": strength, "tokens": "last_onward", "exact": True}
-        for kind, gained in zip(("factual", "cultural"), both, strict=True):
-            others = {} if kind == "factual" else {"english_centric": 0.0}
-            for i in range(10):
-                after, before = (item_rows(cell, "es-ES", kind, f"{kind}{i}", right, **others) for right in (i < gained, False))
-                rows += cell_rows(after, before)
-    return pd.DataFrame(rows)
+from tests.unit.longform import noisy_sweep, sweep_frame, ten_each
 
 
 def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
-    dev = _ten_each(items)
+    dev = ten_each(items)
     gains = {
         ("EN", 1, 4.0): (3, 0),
         ("EN", 1, 2.0): (3, 0),
@@ -39,7 +26,7 @@ def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensMo
         ("LOC", 1, 1.0): (0, 2),
         ("LOC", 3, 1.0): (5, 1),
     }
-    chosen = Sweep(_sweep_frame(gains)).choose(llama, dev, _spanish(vectors))
+    chosen = Sweep(sweep_frame(gains)).choose(llama, dev, _spanish(vectors))
     assert chosen["EN"].steps == (StepSpec("EN", 1, 2.0),)
     assert (chosen["EN"].gains["transfer"], chosen["EN"].gains["localization"]) == (0.3, 0.0)
     assert chosen["LOC"].steps == (StepSpec("LOC", 1, 1.0),)
@@ -50,7 +37,7 @@ def test_the_best_cell_wins_and_ties_go_to_the_smaller_strength(llama: sl.LensMo
 
 def test_what_helps_nowhere_is_left_out(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     gains = {("EN", 1, 1.0): (0, 3), ("EN", 2, 1.0): (0, 0), ("LOC", 1, 1.0): (0, 1), ("LOC", 2, 1.0): (0, 0)}
-    chosen = Sweep(_sweep_frame(gains)).choose(llama, _ten_each(items), _spanish(vectors))
+    chosen = Sweep(sweep_frame(gains)).choose(llama, ten_each(items), _spanish(vectors))
     assert (str(chosen["EN"]), chosen["EN"].plan("es-ES").steps) == ("unsteered", ())
     assert chosen["LOC"].steps == (StepSpec("LOC", 1, 1.0),)  # the control: what helps is taken
 
@@ -80,7 +67,7 @@ def test_what_is_expected_has_no_winners_curse(llama: sl.LensModel, items: Items
     for seed in range(12):
         rng = np.random.default_rng(seed)
         cells = {("LOC", layer, float(strength)): rng.normal(size=10) for layer in range(1, 5) for strength in (1, 2, 3)}
-        chosen = _noisy(cells).choose(llama, _ten_each(items), vectors["LOC", "es-ES"])["LOC"]
+        chosen = noisy_sweep(cells).choose(llama, ten_each(items), vectors["LOC", "es-ES"], limits=None)["LOC"]
         assert chosen.expected is not None
         seen.append(chosen.expected.on_dev["localization"])
         expected.append(chosen.expected.gains["localization"][0])
@@ -89,15 +76,17 @@ def test_what_is_expected_has_no_winners_curse(llama: sl.LensModel, items: Items
     assert abs(np.mean(expected)) < 0.1
     assert taken < 9
     works = {**cells, ("LOC", 4, 1.0): 1 + rng.normal(size=10)}
-    assert _noisy(works).choose(llama, _ten_each(items), vectors["LOC", "es-ES"])["LOC"].steps == (StepSpec("LOC", 4, 1.0),)
+    assert noisy_sweep(works).choose(llama, ten_each(items), vectors["LOC", "es-ES"], limits=None)["LOC"].steps == (
+        StepSpec("LOC", 4, 1.0),
+    )
 
 
 def test_a_contrast_is_chosen_by_its_margin_and_not_by_lucky_hits(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
     lucky, steady = np.array([1.5] * 4 + [-2.0] * 6), np.full(10, 0.4)
-    frame = _noisy({("LOC", 1, 1.0): lucky, ("LOC", 2, 1.0): steady}).frame
+    frame = noisy_sweep({("LOC", 1, 1.0): lucky, ("LOC", 2, 1.0): steady}).frame
     hits = (frame["score"] == "localization") & (frame["layer"] == 1) & (frame["concept"] < "cultural8")
     frame.loc[hits, "value"] = 1.0
-    chosen = Sweep(frame).choose(llama, _ten_each(items), vectors["LOC", "es-ES"])["LOC"]
+    chosen = Sweep(frame).choose(llama, ten_each(items), vectors["LOC", "es-ES"])["LOC"]
     assert chosen.steps == (StepSpec("LOC", 2, 1.0),)
 
 
@@ -105,7 +94,7 @@ def test_both_are_taken_where_both_help() -> None:
     bed = planted(1, concepts=50, n_layers=6)
     split = bed.items.split(seed=0)
     found = take(bed.model, split.train, locales=bed.truth)
-    chosen = sweep(bed.model, split.dev.where(lambda item: item.locale in bed.truth), found, strengths=[2.0]).choose()
+    chosen = sweep(bed.model, split.dev.where(lambda item: item.locale in bed.truth), found, strengths=[2.0]).choose(limits=None)
     assert {step.vector for step in chosen.surgical.steps} == {"EN", "LOC"}
     assert chosen.surgical.gains.worst > 0.3
 
@@ -167,33 +156,13 @@ def test_choices_are_named(llama: sl.LensModel, items: Items, vectors: VectorSet
 
 
 def test_choosing_needs_the_items_that_were_swept(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
-    swept = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("LOC", 2, 1.0): (1, 1)}))
+    swept = Sweep(sweep_frame({("EN", 1, 1.0): (1, 1), ("LOC", 2, 1.0): (1, 1)}))
     with pytest.raises(SettingsError, match="the sweep and the given items differ in es-ES"):
         swept.choose(llama, items, _spanish(vectors))
     with pytest.raises(SettingsError, match="the sweep and the given items differ in ko-KR"):
-        swept.choose(llama, Items((*_ten_each(items), *items.of(locale="ko-KR"))), vectors)
+        swept.choose(llama, Items((*ten_each(items), *items.of(locale="ko-KR"))), vectors)
     with pytest.raises(SettingsError, match="which does not contain the model, the items and the vectors"):
         swept.choose(llama, items)
-
-
-def _noisy(margins: dict[tuple[str, int, float], np.ndarray]) -> Sweep:
-    """A sweep of ten cultural concepts by margins; an answer is right where its margin rose above one half."""
-    rows = []
-    for (vector, layer, strength), changes in margins.items():
-        for at, change in enumerate(changes):
-            place = {"vector": vector, "layer": layer, "strength": strength, "tokens": "last_onward", "exact": True}
-            place |= {"locale": "es-ES", "kind": "cultural", "concept": f"cultural{at}", "base": 0.0, "valid": True}
-            rows += [
-                {**place, "score": "localization", "value": float(change > 0.5) - float(change < -0.5)},
-                {**place, "score": "localization_margin", "value": float(change)},
-            ]
-    return Sweep(pd.DataFrame(rows))
-
-
-def _ten_each(items: Items) -> Items:
-    """Ten factual and ten cultural items in Spanish, named as in ``_sweep_frame``."""
-    some = {kind: items.of(kind=kind, locale="es-ES")[0] for kind in ("factual", "cultural")}
-    return Items(tuple(replace(item, concept=f"{kind}{i}") for kind, item in some.items() for i in range(10)))
 
 
 @pytest.fixture(scope="module")
@@ -243,23 +212,23 @@ def test_methods_for_different_locales(llama: sl.LensModel, items: Items, vector
 
 
 def test_choosing_needs_both_vectors(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:
-    only = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1), ("EN", 2, 1.0): (1, 1)}))
+    only = Sweep(sweep_frame({("EN", 1, 1.0): (1, 1), ("EN", 2, 1.0): (1, 1)}))
     with pytest.raises(SettingsError, match="2 EN and 0 LOC"):
-        only.choose(llama, _ten_each(items), _spanish(vectors))
-    alone = only.choose(llama, _ten_each(items), _spanish(vectors).named("EN"))
+        only.choose(llama, ten_each(items), _spanish(vectors))
+    alone = only.choose(llama, ten_each(items), _spanish(vectors).named("EN"))
     assert list(alone) == ["EN"]
     with pytest.raises(SettingsError, match=r"together: EN\. Surgical steering combines two or more"):
         _ = alone.surgical
 
 
 def test_truncated_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    path = Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "sweep.parquet")
+    path = Sweep(sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "sweep.parquet")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(FileError, match="truncated"):
         Sweep.load(path)
     torch.manual_seed(0)
     with pytest.raises(FileError, match="lacks the columns"):
-        Plane.load(Sweep(_sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "other.parquet"))
+        Plane.load(Sweep(sweep_frame({("EN", 1, 1.0): (1, 1)})).save(tmp_path / "other.parquet"))
 
 
 def test_the_explicit_prompt_is_paired_item_by_item(llama: sl.LensModel, items: Items, vectors: VectorSet) -> None:

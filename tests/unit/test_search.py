@@ -13,7 +13,7 @@ import torch
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import DataError, FileError, SettingsError, UnknownNameError
-from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, search
+from steerlens.evaluation import ALL, BEST, SCORES, Gains, Limits, Scorer, Search, SearchSettings, TextLimits, search
 from steerlens.evaluation.running import Running
 from steerlens.evaluation.searching.expected import Changes
 from steerlens.evaluation.searching.measured import Measured, Part, ScoreCache, mean_gains
@@ -27,7 +27,8 @@ from steerlens.steering import EN, LOC, Contrast, PlanSpec, StepSpec, difference
 from steerlens.testbed import Planted, planted
 
 AIMS = ("transfer", "localization")
-QUICK = SearchSettings(n_folds=2, strengths=(1.0, 2.0), dev_concepts=16, singles=2, combinations=6)
+QUICK = SearchSettings(n_folds=2, strengths=(1.0, 2.0), dev_concepts=16, singles=2, combinations=6, limits=Limits(text=None))
+"""Planted models do not model texts."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_what_does_not_help_is_left_out() -> None:
     """A vector that does nothing is not chosen by itself, and not beside the other one, which does as much alone."""
     bed = planted(1, locales=("es-ES",), concepts=50, n_layers=6)
     nothing = Contrast("LOC", Items.localized_pairs, "localization", made=lambda vector: 0 * vector)
-    settings = SearchSettings(**{**vars(QUICK), "limits": Limits(None, None)})
+    settings = SearchSettings(**{**vars(QUICK), "limits": Limits(None, None, None)})
     for loc, wanted in ((nothing, {"EN"}), (LOC, {"EN", "LOC"})):
         found = search(bed.model, bed.items.split(seed=0), ["es-ES"], "sum of gains", contrasts=[EN, loc], settings=settings)
         chosen = found.choices["es-ES"]
@@ -269,13 +270,24 @@ def test_neighbours_are_one_step_away_at_different_layers() -> None:
 def test_the_side_effect_limit_binds(bed: Planted) -> None:
     """A limit that no plan keeps leaves the model as it is, and the table says why."""
     split = bed.items.split(seed=0)
-    tight = SearchSettings(**{**vars(QUICK), "limits": Limits(0.0, 1.0)}, )  # fmt: skip
+    tight = SearchSettings(**{**vars(QUICK), "limits": Limits(0.0, 1.0, None)}, )  # fmt: skip
     found = search(bed.model, split.dev, ["es-ES"], lambda gains: gains["english_centric"], settings=tight)
     assert found.chosen().spec == PlanSpec()
     assert found.plan("es-ES").layers == ()
     frame = found.tried.frame
     assert not frame["allowed"].all()
     assert not (frame["front"] & ~frame["allowed"]).any()
+
+
+def test_a_plan_that_breaks_texts_is_not_found(bed: Planted, found: Search) -> None:
+    """Planted directions are strong, and planted models are no models of text: with limits on text, they are passed over."""
+    settings = SearchSettings(**{**vars(QUICK), "limits": Limits(None, None, TextLimits())})
+    tight = search(bed.model, bed.items.split(seed=0), ["es-ES"], settings=settings)
+    for name, truth in bed.truth["es-ES"].items():
+        own, free = tight.choices["es-ES"][name], found.choices["es-ES"][name]
+        assert [step.layer for step in free.steps] == [truth.layer]  # the control
+        assert truth.layer not in [step.layer for step in own.steps]
+        assert f"Skipped, because texts become worse: {free} (perplexity ×" in own.explained()
 
 
 def test_saved_and_loaded(found: Search, tmp_path: Path) -> None:

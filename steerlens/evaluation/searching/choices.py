@@ -22,6 +22,7 @@ from steerlens.evaluation.searching.steps import (
     promising,
 )
 from steerlens.evaluation.searching.tested import BEST
+from steerlens.evaluation.searching.text_costs import TextCosts
 from steerlens.settings import SearchSettings, spaced
 from steerlens.steering import SURGICAL, PlanSpec, VectorSet
 
@@ -51,6 +52,8 @@ class Chooser:
             vectors: the vectors with which the final choices are made.
         """
         self.cache, self.aims, self.objective, self.settings, self.vectors = cache, dict(aims), objective, settings, vectors
+        text = settings.limits.text
+        self.texts = None if text is None else TextCosts(cache, text, settings.seed)
         self.strengths = tuple(sorted(dict.fromkeys(map(float, settings.strengths))))
         ordered = sorted(self.strengths, key=abs)
         tokens, few = settings.tokens[0], spaced(layers, settings.first_layers)
@@ -70,12 +73,13 @@ class Chooser:
         here, limits = tuple(locales), self.settings.limits
         singles = {contrast: self._singles(contrast, here, name) for contrast in self.aims}
         kept = {
-            contrast: Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text).choice(
+            contrast: Aim(self.cache, here, own_score(self.aims[contrast]), limits.of_text, self.texts).choice(
                 own, (self.aims[contrast],), self.settings.seed
             )
             for contrast, own in singles.items()
         }
-        joint, aims = Aim(self.cache, here, joint_score(self.objective), limits), tuple(dict.fromkeys(self.aims.values()))
+        joint = Aim(self.cache, here, joint_score(self.objective), limits, self.texts)
+        aims = tuple(dict.fromkeys(self.aims.values()))
         if len(self.aims) > 1:
             kept[SURGICAL] = joint.choice(self._combinations(singles, joint, name), aims, self.settings.seed)
         kept[BEST] = self._best(joint, {spec: found for spec, found in kept.values() if spec.steps and joint.allowed(spec)})

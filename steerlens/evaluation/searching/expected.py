@@ -41,12 +41,18 @@ class Expected:
     on_dev: Mapping[str, float]
     """The change of each score under the best plan, on all concepts. The best plan was chosen on the same concepts."""
     helps: bool
-    """Whether the best plan is better than the unsteered model. If the value is ``False``, the model stays unsteered."""
+    """Whether the best plan is better than the unsteered model and does not make texts too much worse. If the value is
+    ``False``, the model stays unsteered."""
+    skipped: tuple[str, ...] = ()
+    """Better plans that were not chosen because they make texts worse than the limits allow, each with its effect on texts."""
 
     def __str__(self) -> str:
         said = "; ".join(self._said(score) for score in self.on_dev)
-        verdict = "" if self.helps else "unsteered, because no plan is shown to help: "
-        return f"{verdict}the best of {self.tried} plans{'' if self.helps else f', {self.best}'}, {said}"
+        broken = any(text.startswith(f"{self.best} (") for text in self.skipped)
+        why = "every plan that helps makes texts worse" if broken else "no plan is shown to help"
+        verdict = "" if self.helps else f"unsteered, because {why}: "
+        listed = "" if not self.skipped else f". Skipped, because texts become worse: {'; '.join(self.skipped)}"
+        return f"{verdict}the best of {self.tried} plans{'' if self.helps else f', {self.best}'}, {said}{listed}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -70,10 +76,11 @@ class KeptExpected:
     gains: dict[str, tuple[float, float, float]]
     on_dev: dict[str, float]
     helps: bool
+    skipped: tuple[str, ...] = ()
 
     def made(self) -> Expected:
         """Returns an ``Expected`` object with the fields from the file."""
-        return Expected(PlanSpec(self.best), self.tried, self.gains, self.on_dev, self.helps)
+        return Expected(PlanSpec(self.best), self.tried, self.gains, self.on_dev, self.helps, self.skipped)
 
 
 class Changes:

@@ -2,13 +2,14 @@
 improved step by step."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from steerlens.evaluation.searching.expected import Expected, Rank, expected, ranked
 from steerlens.evaluation.searching.measured import ScoreCache
 from steerlens.evaluation.searching.objectives import NO_LIMITS, Gains, Objective
 from steerlens.evaluation.searching.predicted import Predictor
+from steerlens.evaluation.searching.text_costs import TextCosts
 from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
@@ -55,6 +56,8 @@ class Aim:
     locales: tuple[str, ...]
     rank: Rank
     limits: Limits = NO_LIMITS
+    texts: TextCosts | None = None
+    """The harm to texts, which a chosen plan must keep within limits. ``None`` means that texts are not measured."""
 
     def ordered(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
         """Returns specs that were run, with the best spec first. Specs within the limits come before all other specs. If two
@@ -75,8 +78,9 @@ class Aim:
         the empty spec of the unsteered model is returned.
 
         For a single contrast, a weaker strength at the best spec's layer is taken if the weaker strength is as good as the
-        best spec (see ``Changes.as_good``). Weak strengths are preferred because strong plans break texts and have side
-        effects.
+        best spec (see ``Changes.as_good``). Weak strengths are preferred because strong plans have side effects.
+
+        A spec that makes texts worse than the limits allow is skipped, together with all specs that contain it.
 
         Args:
             specs: the specs that were run. Specs outside the limits are skipped.
@@ -84,13 +88,19 @@ class Aim:
             seed: the seed of the folds.
         """
         fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
-        ranks = [ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
-        fit, ranks = [spec for spec, rank in zip(fit, ranks, strict=True) if rank], list(filter(None, ranks))
-        if not fit:
-            return PlanSpec(), None
-        fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # the weakest of the best comes first
-        found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
-        return (found.best if found.helps else PlanSpec()), found
+        fit = [spec for spec in fit if ranked(self.rank, self.cache.gains(spec, self.locales))]
+        found, skipped = None, list[str]()
+        while fit := [spec for spec in fit if not self._refused(spec)]:
+            ranks = [ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
+            fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # the weakest of the best comes first
+            found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
+            if not found.helps or self.texts is None or self.texts.within(found.best, self.locales):
+                return (found.best if found.helps else PlanSpec()), replace(found, skipped=tuple(skipped))
+            skipped.append(f"{found.best} ({self.texts.cost(found.best, self.locales)})")
+        return PlanSpec(), found and replace(found, helps=False, skipped=tuple(skipped))
+
+    def _refused(self, spec: PlanSpec) -> bool:
+        return self.texts is not None and self.texts.refused(spec, self.locales)
 
     def run(self, specs: Iterable[PlanSpec], title: str, like: PlanSpec | None = None) -> None:
         """Runs specs in the locales of this aim, on the items on which the spec ``like`` was run. If ``like`` is ``None``,
