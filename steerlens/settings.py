@@ -206,12 +206,16 @@ class StudySettings:
     runs all cells on a few concepts, then the better half of the cells on twice as many concepts, and repeats this step."""
     budget: str | None = None
     """The time limit of a sweep in mode ``halving``, for example ``5m`` or ``90s``. By default there is no limit."""
+    shares: tuple[float, float, float] = (0.3, 0.25, 0.45)
+    """The shares of train, dev and test. Test is the largest part, because small changes can be told from zero only with many
+    concepts. The train part is within the train part of ``Items.split`` with its defaults, and the test part of ``Items.split``
+    is within the test part of a study."""
     train_concepts: int | None = 96
     """The number of concepts of each kind that are drawn from train to compute vectors, or ``None`` for all."""
-    dev_concepts: int | tuple[int, int] | None = (8, 40)
+    dev_concepts: int | tuple[int, int] | None = (8, 32)
     """The number of concepts that are drawn from dev for the sweeps and choices in every locale. Give one number for both kinds,
     or two numbers for factual and cultural concepts, or ``None`` for all."""
-    test_concepts: int | tuple[int, int] | None = (48, 96)
+    test_concepts: int | tuple[int, int] | None = (48, 128)
     """The number of concepts that are drawn from test to score plans. Give one number for both kinds, or two numbers for factual
     and cultural concepts, or ``None`` for all."""
     tokens: SteeredTokens = "last_onward"
@@ -239,7 +243,7 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strengths", finite_numbers(self.strengths, "strength", "a study"))
-        for name in ("train_concepts", "dev_concepts", "test_concepts"):
+        for name in ("shares", "train_concepts", "dev_concepts", "test_concepts"):
             if isinstance(count := getattr(self, name), list):  # as JSON gives it
                 object.__setattr__(self, name, tuple(count))
         if self.tokens not in STEERED_TOKENS:
@@ -274,7 +278,7 @@ class StudySettings:
     def parts(self, items: Items) -> Split:
         """Returns the train, dev and test parts of ``items``. Each part is reduced to the number of concepts in these
         settings."""
-        split = items.split(seed=self.seed)
+        split = items.split(seed=self.seed, shares=self.shares)
         return replace(
             split,
             train=split.train.sample(self.train_concepts, seed=self.seed),
