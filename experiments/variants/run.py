@@ -37,7 +37,7 @@ def run(context: Context) -> None:
     context.results.write("maps", pd.DataFrame(own.maps))
     swept = _swept(context, source, own.vectors)
     with context.timed("choices on dev"):
-        found = {one.name: best_of(_only(swept, one.name).choose()[one.name]) for one in VARIANTS}
+        found = {one.name: best_of(_only(swept, one.name).choose(limits=None)[one.name]) for one in VARIANTS}
     _tested(context, source, own.vectors, found)
     _surgical(context, source, swept, found, layers)
 
@@ -148,7 +148,7 @@ def _surgical(context: Context, source: Source, swept: Sweep, found: Mapping[str
     assert swept.source is not None
     vectors, apart = swept.source.vectors.named(*CLAIMED), found["EN"].best + found["LOC"].best
     with context.timed("EN and LOC chosen together"):
-        choices = _only(swept, *CLAIMED).choose()
+        choices = _only(swept, *CLAIMED).choose(limits=None)
     together = best_of(choices.surgical)
     with context.timed("EN and LOC climbed"):
         climbed = _climbed(context, source, vectors, first_of(choices.tried), [apart, together.best], layers)
