@@ -66,6 +66,8 @@ def test_the_best_cell_that_breaks_texts_is_left_out(
     assert chosen.expected is not None
     assert chosen.expected.skipped == (f"300 × LOC at layer 0 (perplexity × {strong:.1f})",)
     assert f"Skipped, because texts become worse: 300 × LOC at layer 0 (perplexity × {strong:.1f})" in chosen.explained()
+    five = replace(chosen.expected, skipped=tuple("abcde"))
+    assert str(five).endswith("Skipped, because texts become worse: a; b; and 3 more")
     assert Chosen.from_dict(chosen.to_dict()).expected == chosen.expected
     assert _choice(_swept(), llama, items, loc, replace(limits, perplexity=strong + 0.01)).steps == (StepSpec(*STRONG),)
 

@@ -21,6 +21,10 @@ Rank = Callable[[Gains], tuple[float, ...]]
 """A function that computes the rank of a plan spec from the plan's gains. The plan with the largest rank is the best plan."""
 
 
+_LISTED = 2
+"""The number of plans with bad texts that are named in words."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """The change that is expected on new concepts if the best of several plans is chosen. For each fold of the concepts, the
@@ -51,12 +55,19 @@ class Expected:
         broken = any(text.startswith(f"{self.best} (") for text in self.skipped)
         why = "every plan that helps makes texts worse" if broken else "no plan is shown to help"
         verdict = "" if self.helps else f"unsteered, because {why}: "
-        listed = "" if not self.skipped else f". Skipped, because texts become worse: {'; '.join(self.skipped)}"
-        return f"{verdict}the best of {self.tried} plans{'' if self.helps else f', {self.best}'}, {said}{listed}"
+        which = f"the best of {self.tried} plans" if self.tried > 1 else "the only plan"
+        return f"{verdict}{which}{'' if self.helps else f', {self.best}'}, {said}{self._left_out()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
         return {**asdict(self), "best": self.best.to_list()}
+
+    def _left_out(self) -> str:
+        if not self.skipped:
+            return ""
+        more = len(self.skipped) - _LISTED
+        listed = "; ".join(self.skipped[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
+        return f". Skipped, because texts become worse: {listed}"
 
     def _said(self, score: str) -> str:
         known = score_of(score)
