@@ -33,7 +33,6 @@ TEMPLATE, WORDS = "found.md.jinja", "words.md.jinja"
 """What an experiment's tables are put into, and what a person wrote of one model's, with its numbers left to be filled in."""
 _UNREAD = "{% set headline %}Nobody has written yet what these tables say.{% endset %}"
 _PROSE = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
-_BLOCK = re.compile(r"(<!-- found: [^\n]* -->\n).*?(<!-- /found -->)", re.DOTALL)
 _DIGITS = 5
 """Significant digits of numbers in tables: fewer than differ between machines."""
 
@@ -251,8 +250,8 @@ def _arguments(name: str, argv: Sequence[str] | None) -> argparse.Namespace:
 def write_readmes(root: Path) -> None:
     """Puts what was found into the READMEs of the experiments and of their folder, where these are."""
     for name in NAMES:
-        _fill(root / name / "README.md", found_in(root, name))
-    _fill(root / "README.md", summary(root))
+        fill(root / name / "README.md", "found", found_in(root, name))
+    fill(root / "README.md", "found", summary(root))
 
 
 def found_in(root: Path, name: str) -> str:
@@ -277,7 +276,13 @@ def _first(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip().split("\n\n")[0].replace("\n", " ")
 
 
-def _fill(readme: Path, text: str) -> None:
-    if readme.is_file():
-        old = readme.read_text(encoding="utf-8")
-        write_text(readme, _BLOCK.sub(lambda match: f"{match[1]}{text}{match[2]}", old))
+def fill(page: Path, name: str, text: str) -> None:
+    """Puts a text into a page, if the page is there: between the lines ``<!-- name: … -->`` and ``<!-- /name -->``."""
+    if page.is_file():
+        old = page.read_text(encoding="utf-8")
+        write_text(page, block(name).sub(lambda match: f"{match[1]}{text}{match[3]}", old))
+
+
+def block(name: str) -> re.Pattern[str]:
+    """The pattern of a text that ``fill`` puts into a page; its first and last group are the lines around the text."""
+    return re.compile(rf"(<!-- {name}: [^\n]* -->\n)(.*?)(<!-- /{name} -->)", re.DOTALL)

@@ -7,20 +7,19 @@ Vectors are from 96 train concepts of each kind of the atlas. Texts are of 8 dev
 """
 
 import argparse
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import steerlens as sl
+from experiments.common import fill
 from steerlens.evaluation import MEAN
 from steerlens.steering import UNSTEERED
 from steerlens.tables import markdown_table
 
 FILE = Path(__file__).with_suffix(".csv")
 PAGE = Path(__file__).parents[1] / "docs" / "design.md"
-BLOCK = re.compile(r"(<!-- text costs: [^\n]* -->\n).*?(<!-- /text costs -->)", re.DOTALL)
 LOCALES = ("es-ES", "id-ID", "ko-KR")
 CELLS = {"LOC": ((13, 17), (1.0, 2.0, 4.0)), "EN": ((9, 17), (0.5, 1.0, 2.0))}
 """The layers and strengths of each vector."""
@@ -33,9 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.write:
         measured(sl.load(args.model)).to_csv(FILE, index=False, float_format="%.4g")
-    PAGE.write_text(
-        BLOCK.sub(lambda found: f"{found[1]}{table()}\n{found[2]}", PAGE.read_text(encoding="utf-8")), encoding="utf-8"
-    )
+    fill(PAGE, "text costs", f"{table()}\n")
     print(table())
 
 

@@ -10,7 +10,6 @@ model's tokenizer breaks into bytes are left out.
 
 import argparse
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import steerlens as sl
-from experiments.common import label
+from experiments.common import fill, label
 from steerlens.evaluation import Scorer, Scoring
 from steerlens.models.tokens import Tokenizer
 from steerlens.statistics import bootstrap_interval
@@ -26,7 +25,6 @@ from steerlens.tables import markdown_table
 
 FILE = Path(__file__).with_suffix(".csv")
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"
-BLOCK = re.compile(r"(<!-- unsteered: [^\n]* -->\n).*?(<!-- /unsteered -->)", re.DOTALL)
 _PER_CHARACTER = 1.2
 """Tokens a character from which on a language counts as broken into bytes."""
 
@@ -43,9 +41,7 @@ def main() -> None:
     if args.model:
         keep(label(args.model), pd.DataFrame(measured(sl.load(args.model), args.locales.split(","), args.n)))
     if args.write:
-        PAGE.write_text(
-            BLOCK.sub(lambda found: f"{found[1]}{table()}\n{found[2]}", PAGE.read_text(encoding="utf-8")), encoding="utf-8"
-        )
+        fill(PAGE, "unsteered", f"{table()}\n")
     print(table())
 
 

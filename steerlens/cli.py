@@ -116,7 +116,7 @@ def _probe(commands: Any) -> None:
 
 def _sweep(commands: Any) -> None:
     what = "score one vector at many layers and strengths on dev"
-    sweep = _add(commands, "sweep", what, "steerlens sweep --vector LOC --locale ko-KR --layers 11,14 --strengths 1,2,4")
+    sweep = _add(commands, "sweep", what, "steerlens sweep --vector LOC --locale ko-KR --layers 11,14 --strengths 0.5,1,2")
     _model(sweep)
     _items(sweep, locale="es-ES")
     sweep.add_argument("--vector", default="EN", help="The vector: EN or LOC. Default: %(default)s.")

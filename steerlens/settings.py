@@ -149,9 +149,8 @@ TEXT_LIMITS = TextLimits()
 class Limits:
     """The limits on the harm that a plan may do on dev. A limit of ``None`` is not applied.
 
-    For a plan with only EN or only LOC, only the limit on perplexity applies. The limit on the English-centric rate does not
-    apply to these plans, because the results should show how much EN alone erases culture. A combination of EN and LOC must
-    respect both limits.
+    The limit on the English-centric rate applies only to combinations of EN and LOC. It does not apply to a plan with only EN or
+    only LOC, because the results should show how much EN alone erases culture. The other limits apply to all plans.
     """
 
     english_centric: float | None = 0.05

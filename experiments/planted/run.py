@@ -60,8 +60,7 @@ def main() -> None:
 
 def judges(config: dict[str, Any]) -> dict[str, Judge]:
     """Returns the three judges with the frozen settings."""
-    limits = sl.evaluation.Limits(text=None)  # a planted model does not model texts
-    search = sl.evaluation.SearchSettings(**{**config["search"], "tokens": tuple(config["search"]["tokens"])}, limits=limits)
+    search = sl.evaluation.SearchSettings(**{**config["search"], "tokens": tuple(config["search"]["tokens"])})
     alpha, aligned = config["alpha"], config["aligned"]
     return {
         "probing": partial(by_probing, draws=config["permutations"], alpha=alpha),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from steerlens.commands import arguments
 from steerlens.data import ENGLISH, Items, Kind
 from steerlens.data.parallel import ParallelCorpus, facts
+from steerlens.data.splits import SHARES
 from steerlens.errors import SettingsError, UnknownNameError
 from steerlens.evaluation import Checkpoint, Method, Sweep
 from steerlens.evaluation import plane as scored_plane
@@ -159,7 +160,8 @@ def _placing(args: Namespace, locale: str, name: str) -> list[str]:
 
 
 def plane(args: Namespace) -> str:
-    """Places saved plans and adapters on the plane, measured on the test part of the items."""
+    """Places saved plans and adapters on the plane, measured on the test part of the items. The test part has the default share
+    of a split and not the larger share of a study, because plans of ``search`` and adapters may come from all other items."""
     plans, adapters = named("plan", args.plan), named("adapter", args.adapter)
     if not plans and not adapters:
         raise SettingsError("no methods given: expected at least one --plan NAME=FILE or --adapter NAME=FOLDER.")
@@ -169,7 +171,7 @@ def plane(args: Namespace) -> str:
     items, (locale,) = arguments.items(args, (), english=False)
     methods: dict[str, Any] = {name: {locale: SteeringPlan.load(file)} for name, file in plans.items()}
     methods |= {name: _adapter(path) for name, path in adapters.items()}
-    settings = settings_of(StudySettings, args, locales=(locale,))
+    settings = settings_of(StudySettings, args, locales=(locale,), shares=SHARES)
     test = settings.parts(items).test
     running = Running.in_folder(folder.path, resume=args.resume)
     table = scored_plane(arguments.model(args), test, methods, locales=[locale], **settings.beside(), resume=running)

@@ -17,7 +17,7 @@ from steerlens.data.naming import filled
 from steerlens.data.pairs import PromptPairs, english_pairs, localized_pairs, named_country, named_pairs
 from steerlens.data.prompts import Form, Prompt
 from steerlens.data.scripts import plain
-from steerlens.data.splits import Shares, concept_of, dealt, group_of, place, sides, sides_by_relation
+from steerlens.data.splits import SHARES, Shares, concept_of, dealt, group_of, place, sides, sides_by_relation
 from steerlens.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ class Items(Sequence[Item]):
         named = country or named_country(locale, (item.explicit for item in own))
         return named_pairs({item.concept: item.question for item in own.of(kind=kind)}, kind, locale, named)
 
-    def split(self, *, seed: int = 0, shares: Shares = (0.4, 0.3, 0.3), holdout: Holdout = "concept") -> "Split":
+    def split(self, *, seed: int = 0, shares: Shares = SHARES, holdout: Holdout = "concept") -> "Split":
         """Divides the items into train, dev and test, at random and by concept. Each kind and topic is divided in about the given
         shares.
 

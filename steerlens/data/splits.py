@@ -13,6 +13,8 @@ from itertools import accumulate
 from steerlens.errors import DataError
 
 Shares = tuple[float, float, float]
+SHARES: Shares = (0.4, 0.3, 0.3)
+"""The default shares of train, dev and test."""
 _WORDING = re.compile(r"#(\d+|cloze)$")
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,9 +107,10 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0, limits: TextLimits | 
     texts = None if limits is None else TextCosts(cache, limits, seed)
     own = _cells(cache, _run_cells(swept), aims)
     each = {name: Aim(cache, _locales_of(name, swept), own_score(aim), texts=texts) for name, aim in aims.items()}
-    for name, aim in each.items():
-        own[name] += _run_weaker(aim, own[name], swept)
-    chosen = {name: aim.choice(own[name], (aims[name],), seed) for name, aim in each.items()}
+    chosen = {
+        name: aim.choice(own[name], (aims[name],), seed, partial(_run_weaker, aim, own[name], swept))
+        for name, aim in each.items()
+    }
     if texts is not None:
         own = {name: [spec for spec in cells if not texts.refused(spec, each[name].locales)] for name, cells in own.items()}
     n = _FEW if swept.meta.get("mode") == "screened" else CANDIDATES
@@ -125,7 +127,9 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0, limits: TextLimits | 
         left = [name for name, cells in own.items() if cells]  # a contrast whose cells all make texts worse is left out
         if len(left) > 1:
             others = [replace(each[name], locales=where).ordered(own[name]) for name in left]
-            tried = _run_together(joint, combined([tops[name] for name in left], others))
+            pairs = combined([tops[name] for name in left], others)
+            if pairs or not any(found and found.skipped for _, found in chosen.values()):
+                tried = _run_together(joint, pairs)
         alone = (cell for cells in tops.values() for cell in cells)
         chosen[SURGICAL] = joint.choice([*tried, *alone], tuple(dict.fromkeys(aims.values())), seed)
     made = {
@@ -135,15 +139,16 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0, limits: TextLimits | 
     return Choices(made, Combinations(cache.table(tried, where), swept.meta))
 
 
-def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep) -> list[PlanSpec]:
-    """Runs the cells at the best cell's layer that have a smaller swept strength and were only predicted."""
-    top = aim.ordered(cells)[0]
+def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep, top: PlanSpec) -> list[PlanSpec]:
+    """Runs the cells at the layer of the cell ``top`` that have a smaller swept strength and were only predicted. The cells that
+    were run are returned, and they are added to the contrast's ``cells``."""
     best = top.steps[0]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
     lacking = [PlanSpec((replace(best, strength=x),)) for x in strengths if 0 < x < best.strength]
     lacking = [spec for spec in lacking if spec not in cells]
     if lacking:
         aim.run(lacking, f"{best.vector}, weaker", top)
+        cells += lacking
     return lacking
 
 

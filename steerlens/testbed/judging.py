@@ -8,7 +8,7 @@ from typing import cast
 import torch
 
 from steerlens.data import ENGLISH, Items
-from steerlens.evaluation import BEST, Limits, SearchSettings, answered, placed, search
+from steerlens.evaluation import BEST, SearchSettings, answered, placed, search
 from steerlens.probing import permutation_test
 from steerlens.steering import EN, LOC, UNSTEERED, Intervention, SteeringVector, take
 from steerlens.testbed.planted import Planted, Truth
@@ -19,10 +19,7 @@ ALIGNED = 0.7
 """The smallest cosine with the planted direction at which a vector counts as found. The cosine corresponds to about 45
 degrees."""
 _SCORES = {contrast.name: contrast.score for contrast in (EN, LOC)}
-_SEARCH = SearchSettings(
-    tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None, limits=Limits(text=None)
-)
-"""The settings of the search. A planted model does not model texts, so the search does not measure them."""
+_SEARCH = SearchSettings(tokens=("last_onward",), n_folds=2, dev_concepts=30, singles=6, test_concepts=None)
 
 
 @dataclass(frozen=True)
@@ -76,12 +73,14 @@ def by_search(
 
     Args:
         bed: the planted model.
-        settings: the settings of the search. The seed is replaced by the seed of the planted model.
+        settings: the settings of the search. The seed is replaced by the seed of the planted model. Limits on text are not
+            applied, because a planted model does not model texts.
         aligned: the smallest cosine between a vector and the planted direction.
         locale: the locale that is judged; ``None`` takes the planted model's first locale other than English.
     """
     code, truth = _locale(bed, locale)
-    result = search(bed.model, bed.items.split(seed=bed.seed), [code], settings=replace(settings, seed=bed.seed))
+    free = replace(settings, seed=bed.seed, limits=replace(settings.limits, text=None))
+    result = search(bed.model, bed.items.split(seed=bed.seed), [code], settings=free)
     assert result.tested is not None, "a split has a part to test on"
     tested, chosen = result.tested.frame, result.chosen(code)
     raised = set(tested[(tested["method"] == BEST) & (tested["low"] > 0)]["score"])

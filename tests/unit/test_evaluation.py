@@ -48,7 +48,7 @@ def test_all_together_is_the_largest_lesser_gain_or_unsteered(
 ) -> None:
     """Of the combinations and the cells that they are made of, the one whose lesser gain of the margins is largest is told, and
     it is taken where something of that is left on concepts that it was not chosen on."""
-    chosen = sweep(llama, items, vectors, [1, 3], [strength]).choose()
+    chosen = sweep(llama, items, vectors, [1, 3], [strength]).choose(limits=None)
     told = chosen.surgical.expected
     assert told is not None
     margins = [chosen.tried.means(f"{score}_margin").set_index("plan")["change"] for score in ("transfer", "localization")]
@@ -264,7 +264,7 @@ def test_weaker_strengths_that_were_only_predicted_are_run_before_a_plan_is_chos
     """On the items that the other cells of their vector were run on: the cells of a contrast are compared on the same items."""
     swept = sweep(llama, items, vectors, [1, 3], [1.0, 2.0, 4.0])
     kept = swept.frame.assign(exact=swept.frame["strength"] == 4.0)
-    chosen = Sweep(kept, swept.meta, swept.source).choose()
+    chosen = Sweep(kept, swept.meta, swept.source).choose(limits=None)
     for name in ("EN", "LOC"):
         found = chosen[name].expected
         assert found.tried == 4  # both layers at 4, and the better one's at 1 and 2

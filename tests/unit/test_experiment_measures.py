@@ -1,11 +1,14 @@
 """Statistics of the experiments: what is planted is found, noise is not, and cases done by hand."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import unsteered
+from experiments import text_costs, unsteered
 from experiments.choosing import run as choosing
+from experiments.common import block
 from experiments.finding.verdicts import NOT, REPLICATED, UNTOLD, verdicts
 from experiments.steps import differences
 from experiments.words import interval, marked, one, verdict
@@ -29,11 +32,11 @@ def test_differences_are_by_score_and_pair() -> None:
     assert found["change"].tolist() == [1.0, 0.0, 0.0, 0.5]
 
 
-def test_the_page_has_the_table_of_unsteered_models() -> None:
-    """What ``experiments/unsteered.py --write`` makes of the committed rows."""
-    page = unsteered.PAGE.read_text(encoding="utf-8")
-    (found,) = unsteered.BLOCK.finditer(page)
-    assert found[0] == f"{found[1]}{unsteered.table()}\n{found[2]}"
+@pytest.mark.parametrize(("name", "script"), [("unsteered", unsteered), ("text costs", text_costs)])
+def test_the_page_has_the_table_of_a_script(name: str, script: Any) -> None:
+    """What the script makes of the committed rows with ``--write``."""
+    (found,) = block(name).finditer(script.PAGE.read_text(encoding="utf-8"))
+    assert found[2] == f"{script.table()}\n"
 
 
 def test_words() -> None:

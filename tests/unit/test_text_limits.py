@@ -10,11 +10,12 @@ import pytest
 
 import steerlens as sl
 from steerlens.data import Items
-from steerlens.errors import SettingsError
-from steerlens.evaluation import Chosen, Sweep, TextLimits, side_effects
+from steerlens.errors import SettingsError, UnknownNameError
+from steerlens.evaluation import Chosen, Sweep, TextLimits, side_effects, sweep
+from steerlens.evaluation.searching.text_costs import TextCosts
 from steerlens.options import settings_of
 from steerlens.settings import QUICK, StudySettings
-from steerlens.steering import LOC, SteeringVector, StepSpec, VectorSet, take
+from steerlens.steering import LOC, PlanSpec, SteeringVector, StepSpec, VectorSet, take
 from tests.unit.longform import noisy_sweep, sweep_frame, ten_each
 
 STRONG, WEAK, OTHER = ("LOC", 0, 300.0), ("LOC", 0, 0.01), ("LOC", 3, 0.01)
@@ -106,7 +107,10 @@ def test_no_text_is_written_for_a_plan_over_the_limit_on_perplexity(
 def test_numbers_that_overflow_under_a_plan_break_texts(
     llama: sl.LensModel, items: Items, loc: SteeringVector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls: list[bool] = []
+
     def overflows(*args: object, **more: object) -> list[float]:
+        calls.append(args[2] is None)
         if args[2] is not None:
             raise sl.errors.VectorError("overflow")
         return [1.0] * len(args[1])  # type: ignore[arg-type]
@@ -115,6 +119,7 @@ def test_numbers_that_overflow_under_a_plan_break_texts(
     chosen = _choice(_swept(), llama, items, loc, replace(FEW, perplexity=None, repetition=None))
     assert not chosen.steps
     assert "perplexity × inf" in chosen.explained()
+    assert calls.count(False) == 3  # once for each cell
 
 
 def test_combinations_with_a_cell_that_breaks_texts_are_not_run(llama: sl.LensModel, items: Items) -> None:
@@ -136,6 +141,47 @@ def test_a_contrast_whose_cells_all_break_texts_is_left_out(llama: sl.LensModel,
     assert not chosen["LOC"].steps
     assert chosen.tried.frame.empty
     assert {step.vector for step in chosen.surgical.steps} <= {"EN"}
+
+
+def test_cells_that_are_left_at_one_layer_are_not_combined(llama: sl.LensModel, items: Items) -> None:
+    gains = {("EN", 1, 0.01): (3, 3), STRONG: (0, 5), ("LOC", 1, 300.0): (0, 2)}
+    swept, vectors = Sweep(sweep_frame(gains)), VectorSet(take(llama, items).of("es-ES").values())
+    assert not swept.choose(llama, ten_each(items), vectors, limits=None).tried.frame.empty  # the control
+    chosen = swept.choose(llama, ten_each(items), vectors, limits=replace(FEW, perplexity=1.1, repetition=None))
+    assert chosen["LOC"].steps == (StepSpec("LOC", 1, 300.0),)
+    assert chosen.tried.frame.empty
+    with pytest.raises(UnknownNameError):
+        chosen.tried.means("transfer")
+    assert len(chosen.surgical.steps) <= 1
+
+
+def test_weaker_cells_of_the_next_layer_are_run_after_a_screened_sweep(
+    llama: sl.LensModel, items: Items, loc: SteeringVector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A screened sweep runs the promising cells alone. If all strengths of the best layer break texts, the strengths of the
+    layer that is best then are run too."""
+    swept = sweep(llama, items.of(locale="es-ES"), loc, [0, 1, 2, 3], [1.0, 2.0, 300.0])
+    frame = swept.frame.assign(exact=swept.frame["strength"] == 300)
+    asked: list[str] = []
+
+    def within(_: TextCosts, spec: PlanSpec, locales: tuple[str, ...]) -> bool:
+        asked.append(str(spec))
+        return False
+
+    monkeypatch.setattr(TextCosts, "within", within)
+    monkeypatch.setattr(TextCosts, "refused", lambda _, spec, __: str(spec) in asked)
+    assert not Sweep(frame, swept.meta, swept.source).choose(limits=FEW)["LOC"].steps
+    layers = {one.rpartition(" ")[2] for one in asked if one.startswith("300 ")}
+    assert len(layers) > 1
+    assert all(f"{strength} × LOC at layer {layer}" in asked for layer in layers for strength in (1, 2))
+
+
+def test_a_model_that_does_not_write_has_no_limit_on_repetition(
+    llama: sl.LensModel, items: Items, loc: SteeringVector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = replace(llama.capabilities, generation=False)
+    monkeypatch.setattr(type(llama), "capabilities", property(lambda _: able))
+    assert _choice(_swept(), llama, items, loc, replace(FEW, perplexity=None, repetition=0.0)).steps == (StepSpec(*STRONG),)
 
 
 def test_limits_that_make_no_sense() -> None:

@@ -2,7 +2,7 @@
 together, and the best of these plans."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from steerlens.evaluation.searching.chosen import Chosen
@@ -78,6 +78,7 @@ class Chooser:
             )
             for contrast, own in singles.items()
         }
+        singles = {contrast: self._not_refused(own, here) for contrast, own in singles.items()}
         joint = Aim(self.cache, here, joint_score(self.objective), limits, self.texts)
         aims = tuple(dict.fromkeys(self.aims.values()))
         if len(self.aims) > 1:
@@ -97,15 +98,21 @@ class Chooser:
         return (top, found[top]) if top.steps and gains > nothing else (PlanSpec(), None)
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
-        """Runs combinations of the contrasts' cells, and returns these combinations and the cells."""
+        """Runs combinations of the contrasts' cells, and returns these combinations and the cells. A contrast without cells, of
+        which all make texts worse, is left out."""
         limits, budget = self.settings.limits.of_text, self.settings.combinations
-        each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in singles.items()]
-        starts = additive(joint, combined(each, list(singles.values())), -(-2 * budget // 3))
-        title = f"{name}: {' and '.join(singles)} together"
-        run = climb(joint, starts, self._moves, budget, title)
+        left = {contrast: own for contrast, own in singles.items() if own}
+        each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in left.items()]
+        starts = additive(joint, combined(each, list(left.values())), -(-2 * budget // 3))
+        title = f"{name}: {' and '.join(left)} together"
+        run = climb(joint, starts, lambda spec: self._not_refused(self._moves(spec), joint.locales), budget, title)
         alone = [part for spec in run[:1] for part in spec.apart()]  # a part of the best combination may gain as much
         joint.run(alone, title)
         return [*run, *alone, *(cell for cells in each for cell in cells)]
+
+    def _not_refused(self, specs: Iterable[PlanSpec], here: tuple[str, ...]) -> list[PlanSpec]:
+        """Returns the specs without those that were found to make texts worse in the locales."""
+        return [spec for spec in specs if self.texts is None or not self.texts.refused(spec, here)]
 
     def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:
         """Runs promising cells of one contrast, and returns every cell of the contrast that was run in the locales."""

@@ -21,6 +21,8 @@ Rank = Callable[[Gains], tuple[float, ...]]
 """A function that computes the rank of a plan spec from the plan's gains. The plan with the largest rank is the best plan."""
 
 
+_OFTEN = 0.1
+"""The share of held-out concepts from which on a plan counts as often chosen in folds."""
 _LISTED = 2
 """The number of plans with bad texts that are named in words."""
 
@@ -38,7 +40,7 @@ class Expected:
     """The chosen plan: the best plan on all concepts, or a weaker strength at the same layer. The weaker strength is chosen if
     its score is lower by at most one standard error."""
     tried: int
-    """The number of plans that were run and compared."""
+    """The number of plans that were run and compared, without the skipped plans. The value is 0 if every plan was skipped."""
     gains: Mapping[str, tuple[float, float, float]]
     """For each score that the contrasts are meant to raise: the mean change on held-out concepts, and the low and high end of
     the 95% interval over concepts. The mapping is empty if there are too few concepts for cross-fitting."""
@@ -48,15 +50,18 @@ class Expected:
     """Whether the best plan is better than the unsteered model and does not make texts too much worse. If the value is
     ``False``, the model stays unsteered."""
     skipped: tuple[str, ...] = ()
-    """Better plans that were not chosen because they make texts worse than the limits allow, each with its effect on texts."""
+    """Plans that would have been chosen on all concepts or in many folds, but make texts worse than the limits allow. Each plan
+    is followed by its effect on texts."""
 
     def __str__(self) -> str:
         said = "; ".join(self._said(score) for score in self.on_dev)
-        broken = any(text.startswith(f"{self.best} (") for text in self.skipped)
-        why = "every plan that helps makes texts worse" if broken else "no plan is shown to help"
-        verdict = "" if self.helps else f"unsteered, because {why}: "
         which = f"the best of {self.tried} plans" if self.tried > 1 else "the only plan"
-        return f"{verdict}{which}{'' if self.helps else f', {self.best}'}, {said}{self._left_out()}"
+        if self.helps:
+            return f"{which}, {said}{self._left_out()}"
+        if not self.tried:
+            return f"unsteered, because every plan that helps makes texts worse: {self.best}, {said}{self._left_out()}"
+        other = " other" if self.skipped else ""
+        return f"unsteered, because no{other} plan is shown to help: {which}, {self.best}, {said}{self._left_out()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -169,7 +174,7 @@ class Changes:
 
 def expected(
     cache: ScoreCache, locales: Sequence[str], specs: Sequence[PlanSpec], rank: Rank, aims: Sequence[str], seed: int = 0
-) -> Expected:
+) -> tuple[Expected, list[PlanSpec]]:
     """Estimates the gain on new concepts if the best of several plans is chosen. Also decides whether the best plan is better
     than the unsteered model.
 
@@ -181,6 +186,9 @@ def expected(
         aims: the scores that the contrasts are meant to raise. For a single contrast, the weakest strength that is as good as
             the best plan is taken.
         seed: the seed of the folds and the intervals.
+
+    Returns:
+        The expected gain, and the plans that were chosen in at least a tenth of the folds.
     """
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
@@ -197,14 +205,17 @@ def expected(
 
     told = {aim: on_dev[aim] for aim in aims if aim in on_dev}
     if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
-        return Expected(specs[taken], len(specs), {}, told, ranked(rank, on_dev) > nothing)
+        return Expected(specs[taken], len(specs), {}, told, ranked(rank, on_dev) > nothing), []
     judged = cross_fitted(changes.kinds, choose, seed=seed)
     held = Gains(_mean([changes.gains(every, of) for of in judged]), on_dev.aims)
     gains = {}
     for aim in told:
         interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
         gains[aim] = (interval.mean, interval.low, interval.high)
-    return Expected(specs[taken], len(specs), gains, told, ranked(rank, on_dev) > nothing and ranked(rank, held) > nothing)
+    helps = ranked(rank, on_dev) > nothing and ranked(rank, held) > nothing
+    shares = np.bincount(np.concatenate(judged), minlength=len(specs)) / sum(map(len, judged))
+    often = [spec for spec, share in zip(specs, shares, strict=True) if share >= _OFTEN]
+    return Expected(specs[taken], len(specs), gains, told, helps), often
 
 
 def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:

@@ -30,6 +30,8 @@ from steerlens.steering import Intervention, PlanSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+_TABLE = ["plan", "locale", "kind", "concept", "score", "value", "base", "valid"]
+"""The columns of a table without rows."""
 Values = Float[ndarray, "score item"]
 """The scores of items. A value is NaN if the score is not measured on the item's kind, or is not finite."""
 
@@ -276,7 +278,8 @@ class ScoreCache:
         strength and tokens."""
         import pandas as pd
 
-        return pd.DataFrame([row for spec in specs for locale in locales for row in self._rows(spec, locale)])
+        rows = [row for spec in specs for locale in locales for row in self._rows(spec, locale)]
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=_TABLE)
 
     def _rows(self, spec: PlanSpec, locale: str) -> list[dict[str, Any]]:
         steps = {f"{name}_{at}": value for at, step in enumerate(spec.steps, 1) for name, value in asdict(step).items()}

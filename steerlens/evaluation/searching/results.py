@@ -26,8 +26,9 @@ class Tried(ResultTable):
     Columns: locale (``all``: over all locales), plan, method, one column for each score, perplexity, objective, allowed,
     front. The column of a score contains its change. For EN and LOC, the scores are transfer, localization and
     english_centric. ``perplexity`` is the perplexity of the right answers' text, divided by the unsteered perplexity.
-    ``allowed`` says whether the plan is within the limits. ``front`` says whether the plan is on the Pareto front of the
-    allowed plans in the scores of the contrasts.
+    ``allowed`` says whether the plan is within the limits on the English-centric rate and on this perplexity. The limits on
+    text (``Limits.text``) are checked only for plans that are about to be chosen, so an allowed plan may still break texts.
+    ``front`` says whether the plan is on the Pareto front of the allowed plans in the scores of the contrasts.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "plan", "method", "perplexity", "objective", "allowed", "front")

@@ -73,31 +73,53 @@ class Aim:
         """Returns whether a spec that was run is within the limits."""
         return self.limits.allow(self.cache.gains(spec, self.locales))
 
-    def choice(self, specs: Iterable[PlanSpec], aims: Sequence[str], seed: int = 0) -> tuple[PlanSpec, Expected | None]:
+    def choice(
+        self,
+        specs: Iterable[PlanSpec],
+        aims: Sequence[str],
+        seed: int = 0,
+        weaker: Callable[[PlanSpec], Iterable[PlanSpec]] = lambda _: (),
+    ) -> tuple[PlanSpec, Expected | None]:
         """Returns the best of some specs that were run, with its expected effect. If the best spec is not expected to help,
         the empty spec of the unsteered model is returned.
 
         For a single contrast, a weaker strength at the best spec's layer is taken if the weaker strength is as good as the
         best spec (see ``Changes.as_good``). Weak strengths are preferred because strong plans have side effects.
 
-        A spec that makes texts worse than the limits allow is skipped, together with all specs that contain it.
+        A spec that makes texts worse than the limits allow is skipped, together with all specs that contain it. Texts are
+        measured under the best spec and under specs that are often the best in the folds of the expected effect.
 
         Args:
             specs: the specs that were run. Specs outside the limits are skipped.
             aims: the scores that are reported.
             seed: the seed of the folds.
+            weaker: a function that is called with the best spec that is left. It runs and returns specs with a smaller
+                strength that were not run before.
         """
-        fit = [spec for spec in self.ordered(dict.fromkeys(specs)) if spec.steps and self.allowed(spec)]
-        fit = [spec for spec in fit if ranked(self.rank, self.cache.gains(spec, self.locales))]
-        found, skipped = None, list[str]()
-        while fit := [spec for spec in fit if not self._refused(spec)]:
+        found, skipped, fit = None, list[str](), list(dict.fromkeys(specs))
+        while fit := self._fit(fit):
+            fit = self._fit(dict.fromkeys([*fit, *weaker(fit[0])]))
             ranks = [ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
             fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # the weakest of the best comes first
-            found = expected(self.cache, self.locales, fit, self.rank, aims, seed)
-            if not found.helps or self.texts is None or self.texts.within(found.best, self.locales):
+            found, often = expected(self.cache, self.locales, fit, self.rank, aims, seed)
+            broken = self._broken([found.best, *often])
+            if not broken:
                 return (found.best if found.helps else PlanSpec()), replace(found, skipped=tuple(skipped))
-            skipped.append(f"{found.best} ({self.texts.cost(found.best, self.locales)})")
-        return PlanSpec(), found and replace(found, helps=False, skipped=tuple(skipped))
+            skipped.append(broken)
+        return PlanSpec(), found and replace(found, helps=False, tried=0, skipped=tuple(skipped))
+
+    def _fit(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
+        """Returns the specs that can be chosen, with the best spec first."""
+        fit = [spec for spec in self.ordered(specs) if spec.steps and self.allowed(spec) and not self._refused(spec)]
+        return [spec for spec in fit if ranked(self.rank, self.cache.gains(spec, self.locales))]
+
+    def _broken(self, specs: Iterable[PlanSpec]) -> str:
+        """Returns the first spec that makes texts worse than the limits allow, with its effect on texts. Returns an empty text
+        if there is no such spec."""
+        if self.texts is None:
+            return ""
+        broken = (spec for spec in dict.fromkeys(specs) if not self.texts.within(spec, self.locales))
+        return next((f"{spec} ({self.texts.cost(spec, self.locales)})" for spec in broken), "")
 
     def _refused(self, spec: PlanSpec) -> bool:
         return self.texts is not None and self.texts.refused(spec, self.locales)

@@ -62,6 +62,7 @@ class TextCosts:
         self._parts = {locale: _drawn(parts, limits.concepts, seed) for locale, parts in cache.parts.items()}
         self._nats: _Known = {}
         self._repeated: _Known = {}
+        self._costs: dict[tuple[PlanSpec, tuple[str, ...]], TextCost] = {}
         self._refused: list[tuple[PlanSpec, tuple[str, ...]]] = []
 
     def within(self, spec: PlanSpec, locales: tuple[str, ...]) -> bool:
@@ -97,7 +98,16 @@ class TextCosts:
         Args:
             spec: the plan spec.
             locales: the locales whose texts are read and written.
+
+        Raises:
+            ModelError: the unsteered model gives NaN or infinity for the texts.
         """
+        if (spec, locales) not in self._costs:
+            self._costs[spec, locales] = self._measured(spec, locales)
+        return self._costs[spec, locales]
+
+    def _measured(self, spec: PlanSpec, locales: tuple[str, ...]) -> TextCost:
+        """Returns the effect of a plan spec that was not measured before."""
         batch = self.cache.batch_size
 
         def reading(part: Part, plan: SteeringPlan | None) -> ReadingTask:
@@ -114,9 +124,14 @@ class TextCosts:
             perplexity = math.exp(min(nats, 700.0))
         except VectorError:  # the model's numbers overflow under the plan
             perplexity = math.inf
-        if self.limits.repetition is None or perplexity > self._largest or math.isinf(perplexity):
+        if not self._writes or perplexity > self._largest or math.isinf(perplexity):
             return TextCost(perplexity, None)
         return TextCost(perplexity, self._change(spec, locales, self._repeated, writing, repeated))
+
+    @property
+    def _writes(self) -> bool:
+        """Whether texts are generated. Some models only score texts, and their repetition has no limit."""
+        return self.limits.repetition is not None and self.cache.model.capabilities.generation
 
     @property
     def _largest(self) -> float:
@@ -162,5 +177,7 @@ def _contains(spec: PlanSpec, other: PlanSpec) -> bool:
 
 
 def _as_strong(step: StepSpec, than: StepSpec) -> bool:
+    if step == than:
+        return True
     same = (step.vector, step.layer, step.tokens) == (than.vector, than.layer, than.tokens)
     return same and step.strength * than.strength > 0 and abs(step.strength) >= abs(than.strength)
