@@ -42,6 +42,9 @@ def block(study: sl.Study) -> str:
     settings, counts = study.manifest["settings"], study.manifest["data"]["concepts"]["test"]
     summary = study.summary()
     table = markdown_table(summary.columns, summary.itertuples(index=False))
+    effects = study.side_effects()
+    listed = markdown_table(effects.columns, effects.itertuples(index=False)) if len(effects) else ""
+    aside = f"\nSide effects of the same plans:\n\n{listed}\n" if listed else ""
     where = ", ".join(settings["locales"])
     n = f"{counts['factual']} factual and {counts['cultural']} cultural concepts"
     usual, given = sl.StudySettings(), sl.StudySettings(**{name: _kept(settings[name]) for name in _SIZES})
@@ -54,7 +57,7 @@ def block(study: sl.Study) -> str:
     return (
         f"What `steerlens demo{sizes}` printed last, after {minutes}, on test ({n}, mean over\n{where}; "
         f"in brackets the change against unsteered and its paired 95% interval over concepts):\n\n"
-        f"{table}\n\nThe plans were chosen on dev. {' '.join(study.found())}\n"
+        f"{table}\n{aside}\nThe plans were chosen on dev. {' '.join(study.found())}\n"
     )
 
 

@@ -56,8 +56,13 @@ class Study:
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
         """Returns the test results of each method in one ``locale``, as text with intervals. ``None`` gives the mean over
-        locales."""
-        return self.plane.summary(locale)
+        locales. Side effects have their own table."""
+        return self.plane.summaries(locale)[0]
+
+    def side_effects(self, locale: str | None = None) -> "pd.DataFrame":
+        """Returns the side effects of each method on test in one ``locale``, as text with intervals. ``None`` gives the mean over
+        locales. The table is empty if the study did not measure side effects."""
+        return self.plane.summaries(locale)[1]
 
     def plot(self) -> "Figure":
         """Draws the transfer-localization plane on test. Other parts of the study draw other figures: ``sweep.heatmap()``,

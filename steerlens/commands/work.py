@@ -10,7 +10,7 @@ from steerlens.data import ENGLISH, Items, Kind
 from steerlens.data.parallel import ParallelCorpus, facts
 from steerlens.data.splits import SHARES
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Checkpoint, Method, Sweep
+from steerlens.evaluation import Checkpoint, Method, Plane, Sweep
 from steerlens.evaluation import plane as scored_plane
 from steerlens.evaluation import search as run_search
 from steerlens.evaluation import sweep as run_sweep
@@ -45,7 +45,7 @@ def demo(args: Namespace) -> str:
     said = "\n".join(f"  {sentence}" for sentence in found.found())
     return (
         f"\nOn test, mean over {', '.join(settings.locales)} (change relative to unsteered, with its paired 95% interval over "
-        f"concepts):\n\n{found.summary().to_string(index=False)}\n\nPlans chosen on dev:\n{plans}\n\n"
+        f"concepts):\n\n{_tables(found.plane)}\n\nPlans chosen on dev:\n{plans}\n\n"
         f"Found:\n{said}\n\n"
         f"{found.manifest['seconds']:.0f} seconds. Results in {args.out}. Report: {report.resolve()}"
     )
@@ -177,7 +177,13 @@ def plane(args: Namespace) -> str:
     table = scored_plane(arguments.model(args), test, methods, locales=[locale], **settings.beside(), resume=running)
     table.save(folder.path / "plane.parquet")
     figure = _write(table.plot(), folder.path / "plane.html")
-    return f"On test, {locale}:\n\n{table.summary(locale).to_string(index=False)}\n\n{figure}"
+    return f"On test, {locale}:\n\n{_tables(table, locale)}\n\n{figure}"
+
+
+def _tables(plane: Plane, locale: str | None = None) -> str:
+    """Returns the scores of a plane as a table of text, followed by a table of the side effects if they were measured."""
+    answers, effects = (table.to_string(index=False) if len(table) else "" for table in plane.summaries(locale))
+    return f"{answers}\n\nSide effects:\n\n{effects}" if effects else answers
 
 
 def named(what: str, given: list[str]) -> dict[str, str]:

@@ -96,8 +96,30 @@ class Plane(ScoredTable):
             )
         return names[0], names[1]
 
-    def summary(self, locale: str | None = None) -> "pd.DataFrame":
+    def summary(self, locale: str | None = None, scores: Sequence[GivenScore] | None = None) -> "pd.DataFrame":
         """Returns one row per method, with the value, change and interval of each score as text.
+
+        Args:
+            locale: one locale; ``None`` takes the mean over all locales.
+            scores: some of the measured scores; ``None`` takes all of them.
+
+        Raises:
+            UnknownNameError: there is no such locale or score.
+        """
+        import pandas as pd
+
+        shown = self._of(locale)
+        if scores is not None:
+            shown = shown[shown["score"].isin([self.having("score", score_of(one).name) for one in scores])]
+        rows = [
+            {"method": method, **{row.score.replace("_", "-"): _described(row) for row in group.itertuples()}}
+            for method, group in shown.groupby("method", sort=False)
+        ]
+        return pd.DataFrame(rows).fillna("")
+
+    def summaries(self, locale: str | None = None) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+        """Returns two tables with one row per method, as ``summary`` does: the scores of answers, and the side effects. The
+        second table is empty if no side effects were measured.
 
         Args:
             locale: one locale; ``None`` takes the mean over all locales.
@@ -105,13 +127,9 @@ class Plane(ScoredTable):
         Raises:
             UnknownNameError: there is no such locale.
         """
-        import pandas as pd
-
-        rows = [
-            {"method": method, **{row.score.replace("_", "-"): _described(row) for row in group.itertuples()}}
-            for method, group in self._of(locale).groupby("method", sort=False)
-        ]
-        return pd.DataFrame(rows).fillna("")
+        scores = list(dict.fromkeys(self.frame["score"]))
+        aside = [name for name in scores if name in SIDE_EFFECTS]
+        return self.summary(locale, [name for name in scores if name not in aside]), self.summary(locale, aside)
 
     def beside(self, effects: SideEffects) -> "Plane":
         """Returns this plane with its methods' side effects as additional scores.

@@ -39,7 +39,7 @@ def test_results_are_written_and_read_back(study: tuple[sl.Study, Path], tmp_pat
     assert set(manifest["versions"]) >= {"python", "torch", "transformer-lens", "steerlens"}
     stack = sl.ResidualStack.load(folder / "residuals.safetensors")
     assert stack.layers == (0, 1, 2, 3)
-    train = some_items().sample(8).split(seed=0).train
+    train = some_items().sample(8).split(seed=0, shares=sl.StudySettings().shares).train
     assert {prompt.concept for prompt in stack.prompts} == set(train.concepts)
 
 
@@ -65,6 +65,9 @@ def test_controls_and_side_effects_stand_in_the_report(llama: sl.LensModel, item
     found = sl.run_study(llama, items, settings)
     assert {"EN", "random direction"} <= {*found.plane.frame["method"], *found.plane.frame["control"]}
     assert "log_perplexity" in set(found.plane.frame["score"])
+    assert "log-perplexity" in found.side_effects()
+    assert "log-perplexity" not in found.summary()
+    assert "transfer" not in found.side_effects()
     text = found.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "random direction" in text
     assert "log-perplexity" in text
