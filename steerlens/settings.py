@@ -230,7 +230,7 @@ class StudySettings:
     """Whether side effects of every plan are also measured on test: the perplexity of held-out text, and the language and
     repetition of generated text."""
     limits: TextLimits | None = TEXT_LIMITS
-    """The limits on the harm that a chosen plan may do to texts, or ``None`` for no limits."""
+    """The limits on the harm that a chosen plan may do to texts. Without limits, a plan that breaks texts can be chosen."""
     seed: int = 0
     """The seed of the split, the samples, the folds and the bootstrap."""
     scoring: Scoring = field(default_factory=Scoring)
