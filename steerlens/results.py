@@ -71,9 +71,11 @@ class Study:
 
     def found(self) -> list[str]:
         """Returns the findings on test as sentences. There is one sentence or more for each method, with the changes whose
-        interval excludes zero. The last sentence names the smallest changes that these items can detect."""
+        interval excludes zero. Methods that steer come first. The last sentence names the smallest changes that these items can
+        detect."""
         frame = self.plane.frame[(self.plane.frame["locale"] == MEAN) & (self.plane.frame["control"] == "")]
-        sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in self.chosen.items()]
+        ordered = sorted(self.chosen.items(), key=lambda one: not one[1].steps)
+        sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in ordered]
         told = power(self.plane).frame
         steered = [name for name, own in self.chosen.items() if own.steps]
         told = told[(told["locale"] == MEAN) & told["method"].isin(steered) & (told["spread"] > 0)]  # 0: no answer changed

@@ -246,6 +246,8 @@ def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: 
 def _described(row: Any) -> str:
     if row.method == UNSTEERED:
         return f"{row.value:.2f} (n={row.n})"
+    if row.change == row.low == row.high == 0:
+        return f"{row.value:.2f} (no change)"
     p = getattr(row, "p", float("nan"))
     beyond = f"; p={p:.2f}, {row.draws} draws" if p == p else ""
     return f"{row.value:.2f} ({row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}]{beyond})"
