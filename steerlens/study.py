@@ -149,7 +149,8 @@ def _examples(
     tasks = []
     for locale in settings.locales:
         asked = tuple(item for kind in KINDS for item in list(test.of(kind=kind, locale=locale))[: settings.examples])
-        methods = {UNSTEERED: None, **{method: own[locale] for method, own in plans.items()}}
+        steered = {method: own[locale] if own[locale].steps else None for method, own in plans.items()}
+        methods = {UNSTEERED: None, **steered}
         ends = next_question(asked[0].prompt().text) if asked else ()
         tasks += [
             (method, WritingTask(asked, plan, settings.max_new_tokens, scoring=settings.scoring, stop=ends))

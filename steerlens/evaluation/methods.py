@@ -103,13 +103,15 @@ class Steered(Method):
         return self.plans[locale]
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns the model with the locale's plan.
+        """Returns the model with the locale's plan. A plan without steps is left out, so the results of the unsteered model are
+        used.
 
         Args:
             model: the base model on which methods are compared.
             locale: the locale whose items are answered, for example ``es-ES``.
         """
-        return Prepared(model, self.plan(locale))
+        plan = self.plan(locale)
+        return Prepared(model, plan if plan.steps else None)
 
 
 @dataclass(frozen=True, eq=False)

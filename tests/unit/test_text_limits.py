@@ -11,7 +11,7 @@ import pytest
 import steerlens as sl
 from steerlens.data import Items
 from steerlens.errors import SettingsError, UnknownNameError
-from steerlens.evaluation import Chosen, Sweep, TextLimits, side_effects, sweep
+from steerlens.evaluation import Chosen, Sweep, TextLimits, side_effects
 from steerlens.evaluation.searching.text_costs import TextCosts
 from steerlens.options import settings_of
 from steerlens.settings import QUICK, StudySettings
@@ -160,20 +160,22 @@ def test_weaker_cells_of_the_next_layer_are_run_after_a_screened_sweep(
 ) -> None:
     """A screened sweep runs the promising cells alone. If all strengths of the best layer break texts, the strengths of the
     layer that is best then are run too."""
-    swept = sweep(llama, items.of(locale="es-ES"), loc, [0, 1, 2, 3], [1.0, 2.0, 300.0])
-    frame = swept.frame.assign(exact=swept.frame["strength"] == 300)
-    asked: list[str] = []
+    cells = {("LOC", layer, strength): np.full(10, strength / 100) for layer in (0, 2) for strength in (1.0, 2.0, 300.0)}
+    frame = noisy_sweep(cells).frame
+    refused: list[str] = []
 
-    def within(_: TextCosts, spec: PlanSpec, locales: tuple[str, ...]) -> bool:
-        asked.append(str(spec))
+    def within(_: TextCosts, spec: PlanSpec, __: tuple[str, ...]) -> bool:
+        refused.append(str(spec))
         return False
 
     monkeypatch.setattr(TextCosts, "within", within)
-    monkeypatch.setattr(TextCosts, "refused", lambda _, spec, __: str(spec) in asked)
-    assert not Sweep(frame, swept.meta, swept.source).choose(limits=FEW)["LOC"].steps
-    layers = {one.rpartition(" ")[2] for one in asked if one.startswith("300 ")}
-    assert len(layers) > 1
-    assert all(f"{strength} × LOC at layer {layer}" in asked for layer in layers for strength in (1, 2))
+    monkeypatch.setattr(TextCosts, "refused", lambda _, spec, __: str(spec) in refused)
+    screened = Sweep(frame.assign(exact=frame["strength"] == 300))
+    chosen = screened.choose(llama, ten_each(items), loc, limits=FEW)["LOC"]
+    assert {"300 × LOC at layer 0", "300 × LOC at layer 2"} <= set(refused)
+    assert not chosen.steps
+    assert chosen.expected is not None
+    assert len(refused) + chosen.expected.tried == len(cells)
 
 
 def test_a_model_that_does_not_write_has_no_limit_on_repetition(

@@ -188,7 +188,9 @@ def expected(
         seed: the seed of the folds and the intervals.
 
     Returns:
-        The expected gain, and the plans that were chosen in at least a tenth of the folds.
+        The expected gain, and the plans whose harm to texts decides about the choice: the best plan and the plans that were
+        chosen in at least a tenth of the folds. The list is empty if the best plan does not even help on the concepts of the
+        choice.
     """
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
@@ -204,18 +206,19 @@ def expected(
         return sparing(max(range(len(specs)), key=lambda at: (ranked(rank, changes.gains(some, at)), -at)), some)
 
     told = {aim: on_dev[aim] for aim in aims if aim in on_dev}
+    better = ranked(rank, on_dev) > nothing
     if min(changes.kinds.count(kind) for kind in changes.kinds) < 2:
-        return Expected(specs[taken], len(specs), {}, told, ranked(rank, on_dev) > nothing), []
+        return Expected(specs[taken], len(specs), {}, told, better), [specs[taken]] if better else []
     judged = cross_fitted(changes.kinds, choose, seed=seed)
     held = Gains(_mean([changes.gains(every, of) for of in judged]), on_dev.aims)
     gains = {}
     for aim in told:
         interval = bootstrap_interval(changes.by_concept(aim, judged), seed=seed)
         gains[aim] = (interval.mean, interval.low, interval.high)
-    helps = ranked(rank, on_dev) > nothing and ranked(rank, held) > nothing
+    helps = better and ranked(rank, held) > nothing
     shares = np.bincount(np.concatenate(judged), minlength=len(specs)) / sum(map(len, judged))
     often = [spec for spec, share in zip(specs, shares, strict=True) if share >= _OFTEN]
-    return Expected(specs[taken], len(specs), gains, told, helps), often
+    return Expected(specs[taken], len(specs), gains, told, helps), [specs[taken], *often] if better else []
 
 
 def _weaker(spec: PlanSpec, than: PlanSpec) -> bool:

@@ -101,8 +101,8 @@ class Aim:
             fit = self._fit(dict.fromkeys([*fit, *weaker(fit[0])]))
             ranks = [ranked(self.rank, self.cache.gains(spec, self.locales)) for spec in fit]
             fit.sort(key=weakest_of_best(fit, ranks).__ne__)  # the weakest of the best comes first
-            found, often = expected(self.cache, self.locales, fit, self.rank, aims, seed)
-            broken = self._broken([found.best, *often])
+            found, decisive = expected(self.cache, self.locales, fit, self.rank, aims, seed)
+            broken = self._broken(decisive)
             if not broken:
                 return (found.best if found.helps else PlanSpec()), replace(found, skipped=tuple(skipped))
             skipped.append(broken)

@@ -165,9 +165,16 @@ def _limit(limit: float | None) -> float:
 
 
 def _drawn(parts: list[Part], concepts: int, seed: int) -> list[Part]:
-    """Returns the parts of a locale with only the items of some concepts of each kind. Parts without such items are left out."""
+    """Returns the parts of a locale with only the items of some concepts of each kind. Parts with the same vectors are joined,
+    and parts without such items are left out."""
     some = set(Items(tuple(item for part in parts for item in part.items)).sample(concepts, seed=seed).concepts)
-    drawn = [Part(part.locale, part.items.only(some), part.vectors) for part in parts]
+    joined: dict[tuple[int, ...], list[Part]] = defaultdict(list)
+    for part in parts:
+        joined[tuple(map(id, part.vectors.values()))].append(part)
+    drawn = [
+        Part(own[0].locale, Items(tuple(item for part in own for item in part.items)).only(some), own[0].vectors)
+        for own in joined.values()
+    ]
     return [part for part in drawn if len(part.items)]
 
 
