@@ -54,6 +54,7 @@ def shown(results: Results) -> dict[str, Any]:
     return {
         "table": markdown_table(["seed", "chosen on dev", "LOC", "explicit prompt"], rows),
         "told": {"LOC": int((steered["low"] > 0).sum()), "explicit": int((named["low"] > 0).sum())},
+        "same": steered["plan"].nunique() == 1,
         "unsteered": int((steered["plan"] == UNSTEERED).sum()),
         "below": int((steered["high"] < 0).sum()),
         "seeds": len(steered),

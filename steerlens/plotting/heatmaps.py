@@ -29,7 +29,7 @@ def marked(n: float) -> str:
         n: the number of concepts of the cell with the most concepts.
     """
     few = f"fewer than {FEWEST_MARKED} concepts: no cell is marked as different from zero"
-    return few if n < FEWEST_MARKED else f"{_MARK} 95% interval excludes zero"
+    return few if n < FEWEST_MARKED else f"{_MARK}\u00a095% interval excludes zero"
 
 
 def separability_heatmap(frame: "pd.DataFrame", score: str, probe: str) -> Figure:
