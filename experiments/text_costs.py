@@ -24,6 +24,9 @@ LOCALES = ("es-ES", "id-ID", "ko-KR")
 CELLS = {"LOC": ((13, 17), (1.0, 2.0, 4.0)), "EN": ((9, 17), (0.5, 1.0, 2.0))}
 """The layers and strengths of each vector."""
 
+_LARGE = 1000
+"""A ratio of perplexities from which on the number itself says nothing more."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -56,8 +59,9 @@ def table() -> str:
     rows = []
     for method in dict.fromkeys(frame.index.get_level_values("method")):
         nats, repeated, right = (frame.loc[(method, score)] for score in ("log_perplexity", "repetition", "right_language"))
-        ratio = "1" if method == UNSTEERED else f"× {np.exp(nats['change']):.1f}"
-        rows.append([method, ratio, f"{repeated['value']:.2f}", f"{100 * right['value']:.0f}%"])
+        ratio = np.exp(nats["change"])
+        shown = "1" if method == UNSTEERED else f"× {ratio:.1f}" if ratio < _LARGE else f"over × {_LARGE}"
+        rows.append([method, shown, f"{repeated['value']:.2f}", f"{100 * right['value']:.0f}%"])
     return markdown_table(["plan", "perplexity", "repetition", "texts in the right language"], rows)
 
 

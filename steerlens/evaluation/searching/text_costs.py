@@ -3,7 +3,6 @@ repeats itself."""
 
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,7 @@ class TextCosts:
             seed: the seed of the draw of concepts.
         """
         self.cache, self.limits = cache, limits
-        self._parts = {locale: _drawn(parts, limits.concepts, seed) for locale, parts in cache.parts.items()}
+        self._parts = {locale: _drawn(parts, limits.concepts, seed) for locale, parts in cache.parts.items() if parts}
         self._nats: _Known = {}
         self._repeated: _Known = {}
         self._costs: dict[tuple[PlanSpec, tuple[str, ...]], TextCost] = {}
@@ -148,13 +147,13 @@ class TextCosts:
         """Returns the mean change of the numbers of texts against the unsteered model, over the texts of some locales. Numbers
         that are not known yet are measured."""
         both = [(one, x) for x in locales for one in (PlanSpec(), spec)]
-        wanted = [(key, part) for key in both if key not in known for part in self._parts[key[1]]]
+        wanted = [(key, self._parts[key[1]]) for key in both if key not in known]
         tasks = [task_of(part, key[0].plan(part.vectors) if key[0].steps else None) for key, part in wanted]
-        found: _Known = defaultdict(list)
+        found: _Known = {}
         with progress(sum(task.size for task in tasks), f"Texts under {spec}", "text", show=bool(tasks)) as bar:
             results = self.cache.running.results(tasks, self.cache.model, bar)
             for (key, _), task, result in zip(wanted, tasks, results, strict=True):
-                found[key] += values(task, result)
+                found[key] = values(task, result)
         known.update(found)
         before, after = (np.array([number for x in locales for number in known[one, x]]) for one in (PlanSpec(), spec))
         return float((after - before).mean())
@@ -164,18 +163,13 @@ def _limit(limit: float | None) -> float:
     return math.inf if limit is None else limit
 
 
-def _drawn(parts: list[Part], concepts: int, seed: int) -> list[Part]:
-    """Returns the parts of a locale with only the items of some concepts of each kind. Parts with the same vectors are joined,
-    and parts without such items are left out."""
-    some = set(Items(tuple(item for part in parts for item in part.items)).sample(concepts, seed=seed).concepts)
-    joined: dict[tuple[int, ...], list[Part]] = defaultdict(list)
-    for part in parts:
-        joined[tuple(map(id, part.vectors.values()))].append(part)
-    drawn = [
-        Part(own[0].locale, Items(tuple(item for part in own for item in part.items)).only(some), own[0].vectors)
-        for own in joined.values()
-    ]
-    return [part for part in drawn if len(part.items)]
+def _drawn(parts: list[Part], concepts: int, seed: int) -> Part:
+    """Returns some concepts of each kind of one locale, with their vectors. The concepts are those of the first part and of other
+    parts with the same vectors. In a search, the first part is the first fold."""
+    first = [*map(id, parts[0].vectors.values())]
+    same = [part for part in parts if [*map(id, part.vectors.values())] == first]
+    items = Items(tuple(item for part in same for item in part.items)).sample(concepts, seed=seed)
+    return Part(parts[0].locale, items, parts[0].vectors)
 
 
 def _contains(spec: PlanSpec, other: PlanSpec) -> bool:
