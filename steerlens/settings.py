@@ -158,8 +158,9 @@ class Limits:
     perplexity: float | None = 1.25
     """The largest allowed value of the perplexity of the right answers' text under the plan, divided by the perplexity without
     steering."""
-    text: TextLimits | None = TEXT_LIMITS
-    """The limits on the harm that a chosen plan may do to texts. ``None`` means that no texts are read or written."""
+    text: TextLimits | None = None
+    """The limits on the harm that a chosen plan may do to texts. ``None`` means that no texts are read or written, which saves
+    time: a search makes many choices."""
 
     def __post_init__(self) -> None:
         if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):

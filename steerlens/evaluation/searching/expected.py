@@ -21,7 +21,7 @@ Rank = Callable[[Gains], tuple[float, ...]]
 """A function that computes the rank of a plan spec from the plan's gains. The plan with the largest rank is the best plan."""
 
 
-_OFTEN = 0.1
+_OFTEN = 0.25
 """The share of held-out concepts from which on a plan counts as often chosen in folds."""
 _LISTED = 2
 """The number of plans with bad texts that are named in words."""
@@ -189,8 +189,8 @@ def expected(
 
     Returns:
         The expected gain, and the plans whose harm to texts decides about the choice: the best plan and the plans that were
-        chosen in at least a tenth of the folds. The list is empty if the best plan does not even help on the concepts of the
-        choice.
+        chosen for at least a quarter of the concepts. The list is empty if the best plan does not even help on the concepts
+        of the choice.
     """
     changes = Changes(cache, locales, specs)
     every = np.arange(len(changes.kinds))
