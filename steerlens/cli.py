@@ -99,7 +99,7 @@ def _demo(commands: Any) -> None:
     _model(demo)
     _items(demo, locales=",".join(StudySettings().locales))
     demo.add_argument(
-        "--quick", action="store_true", help="Run about 3 minutes on two cores, with two locales, six layers and few concepts."
+        "--quick", action="store_true", help="Run 2 to 6 minutes on two cores, with two locales, six layers and few concepts."
     )
     add_settings(demo, StudySettings, (*_GRID, "train_concepts", "test_concepts", *_BESIDE))
     _out(demo, "results/demo")

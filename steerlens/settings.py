@@ -327,7 +327,7 @@ QUICK = StudySettings(
     test_concepts=(12, 24),
     side_effects=False,
 )
-"""The settings of ``steerlens demo --quick``: a short run of about three minutes on two cores."""
+"""The settings of ``steerlens demo --quick``: a short run of two to six minutes on two cores."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def _content(study: Study) -> dict[str, Any]:
         "counts": manifest["data"]["concepts"],
         "manifest": json.dumps(manifest, indent=2, ensure_ascii=False),
         "table": _table(study.summary()),
-        "side_effects": _table(study.side_effects()) if len(study.side_effects()) else "",
+        "side_effects": "" if (effects := study.side_effects()).empty else _table(effects),
         "tables": [(locale, _table(study.plane.summary(locale))) for locale in locales],
         "verdict": study.found(),
         "plane": _element(study.plane.plot(by_locale=False)),

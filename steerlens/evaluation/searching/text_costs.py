@@ -58,7 +58,7 @@ class TextCosts:
             seed: the seed of the draw of concepts.
         """
         self.cache, self.limits = cache, limits
-        self._parts = {locale: _drawn(parts, limits.concepts, seed) for locale, parts in cache.parts.items() if parts}
+        self._parts = {locale: _drawn(parts, limits.concepts, seed) for locale, parts in cache.parts.items()}
         self._nats: _Known = {}
         self._repeated: _Known = {}
         self._costs: dict[tuple[PlanSpec, tuple[str, ...]], TextCost] = {}
