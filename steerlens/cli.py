@@ -55,7 +55,9 @@ def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
     if getattr(args, "quick", False):
         usual, own = asdict(StudySettings()), asdict(QUICK)
         differ = {name: value for name, value in own.items() if value != usual[name]}
-        quick = {name: value if isinstance(value, bool) else given_as(value) for name, value in differ.items()}
+        quick = {
+            name: value if isinstance(value, bool) else given_as(value) for name, value in differ.items() if hasattr(args, name)
+        }
         args.command.set_defaults(atlas_locales=quick.pop("locales"), **quick)
         args = top.parse_args(given)
     return args

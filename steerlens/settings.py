@@ -43,7 +43,7 @@ LESSER_GAIN: ObjectiveName = "lesser gain"
 STRENGTHS = (0.5, 1.0, 2.0)
 """The default strengths."""
 
-_READ = 8
+_READ = 6
 """The number of concepts of each kind on which a study measures side effects."""
 _STRIDED = 6
 """The number of layers of a strided sweep. The layers are evenly spaced and include the last layer."""
@@ -322,10 +322,12 @@ QUICK = StudySettings(
     locales=("es-ES", "ko-KR"),
     layers="strided",
     strengths=(1.0, 2.0),
-    train_concepts=48,
+    train_concepts=40,
     dev_concepts=(4, 8),
     test_concepts=(12, 24),
     side_effects=False,
+    limits=TextLimits(concepts=2),
+    examples=1,
 )
 """The settings of ``steerlens demo --quick``: a short run of two to six minutes on two cores."""
 

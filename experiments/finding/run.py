@@ -29,7 +29,7 @@ def run(context: Context) -> None:
     _depth(context, swept)
     _directions(context, source)
     with context.timed("choice on dev"):
-        chosen = swept.choose(limits=None)
+        chosen = swept.choose() if context.config["limits"] else swept.choose(limits=None)
     context.results.write_json("chosen", [choice.to_dict() for choice in chosen.values()])
     plans = {name: choice.plans() for name, choice in chosen.items()}
     _placed(context, source, plans)

@@ -2,11 +2,13 @@
 
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import fields
 
 from steerlens.data import ENGLISH, KINDS, Items, Kind, atlas, atlas_locales, load_items
 from steerlens.errors import DataError, SettingsError
 from steerlens.models import EMBEDDED, LensModel, load
-from steerlens.options import value_of
+from steerlens.options import settings_of, value_of
+from steerlens.settings import QUICK, StudySettings
 
 
 def items(args: Namespace, kinds: Iterable[Kind] = KINDS, *, english: bool = True) -> tuple[Items, tuple[str, ...]]:
@@ -52,6 +54,18 @@ def _codes(args: Namespace, have: tuple[str, ...], *, from_file: bool) -> tuple[
         return (args.locale or (others[0] if from_file else args.atlas_locale),)
     text = args.locales or ("all" if from_file else args.atlas_locales)
     return others if text == "all" else value_of("locales", text, tuple[str, ...])
+
+
+def study(args: Namespace, locales: tuple[str, ...]) -> StudySettings:
+    """Returns the settings of a study. ``--quick`` also sets fields that are not options.
+
+    Args:
+        args: the parsed arguments of ``steerlens demo``.
+        locales: the codes of the requested locales.
+    """
+    usual = QUICK if args.quick else StudySettings()
+    others = {each.name: getattr(usual, each.name) for each in fields(usual) if each.name not in args}
+    return settings_of(StudySettings, args, **{**others, "locales": locales})
 
 
 def model(args: Namespace) -> LensModel:

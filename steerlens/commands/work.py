@@ -37,7 +37,7 @@ _ENDS = 5
 def demo(args: Namespace) -> str:
     """Runs the whole chain. Returns the table of results, the chosen plans, the findings and the path of the report."""
     items, locales = arguments.items(args)
-    settings = settings_of(StudySettings, args, locales=locales)
+    settings = arguments.study(args, locales)
     Folder.ready(args.out)
     found = run_study(arguments.model(args), items, settings, out=args.out, resume=args.resume)
     report = found.report(Path(args.out) / "report.html")

@@ -286,7 +286,8 @@ def test_objectives_are_those_that_there_are() -> None:
 
 def test_quick_gives_way_to_what_was_given() -> None:
     quick = parsed(["demo", "--quick"])
-    assert settings_of(StudySettings, quick, locales=arguments.items(quick)[1]) == QUICK
+    assert arguments.study(quick, arguments.items(quick)[1]) == QUICK
+    assert arguments.study(parsed(["demo"]), StudySettings().locales) == StudySettings()
     mine = parsed(["demo", "--quick", "--locales", "ar-EG", "--test-concepts", "9", "--layers", "all"])
     assert (mine.locales, mine.layers, mine.test_concepts, mine.strengths) == ("ar-EG", "all", "9", "1,2")
     assert parsed(["demo", "--quick", "--items", "mine.jsonl"]).locales is None  # those of the file
