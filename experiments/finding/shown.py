@@ -26,6 +26,7 @@ def shown(results: Results) -> dict[str, Any]:
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
         "side": markdown_table(["method", *SIDE.values()], wide(effects, ["method"], SIDE, aside)),
         "chosen": "; ".join(f"{method}: {_steps(own)}" for method, own in steps.items()),
+        "skipped": _skipped(results.json("chosen")),
         "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
         "layers": depth["layers"].iloc[0], "interval": interval,
@@ -79,6 +80,12 @@ def _controls(controls: pd.DataFrame) -> str:
 
 def _steps(steps: list[Row]) -> str:
     return " + ".join(f"{step['strength']:g} × {step['vector']} at layer {step['layer']}" for step in steps) or "unsteered"
+
+
+def _skipped(chosen: list[Row]) -> str:
+    """Returns a sentence that names the plans that were left out because they make texts worse, or an empty text."""
+    plans = list(dict.fromkeys(plan for one in chosen for plan in one.get("expected", {}).get("skipped", ())))
+    return f" Left out, because texts become worse than the limits allow: {'; '.join(plans)}." if plans else ""
 
 
 def _concepts(means: pd.DataFrame) -> str:

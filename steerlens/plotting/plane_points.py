@@ -13,6 +13,7 @@ AXES = ("transfer", "localization")
 """The default scores along x and y."""
 MEAN, UNSTEERED = "mean", "unsteered"
 _EXPLICIT = "explicit prompt"
+_ENDS = ["low_x", "high_x", "low_y", "high_y"]
 
 
 class Parts:
@@ -28,11 +29,12 @@ class Parts:
         self.order = list(dict.fromkeys(self.means["method"]))
 
     def panels(self) -> list[str]:
-        """Returns the methods that have both scores, or no methods if there is only one locale."""
-        several = self.locales["locale"].nunique() > 1
-        return [
-            method for method in self.order if several and self.locales[self.locales["method"] == method]["n_x"].notna().all()
-        ]
+        """Returns the methods that have both scores and change an answer in some locale, or no methods if there is only one
+        locale."""
+        if self.locales["locale"].nunique() < 2:
+            return []
+        each = {method: self.locales[self.locales["method"] == method] for method in self.order}
+        return [method for method, own in each.items() if own["n_x"].notna().all() and own[_ENDS].ne(0).any(axis=None)]
 
     @property
     def titles(self) -> tuple[str, str]:

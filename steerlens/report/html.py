@@ -44,6 +44,7 @@ def _content(study: Study) -> dict[str, Any]:
 
     manifest = study.manifest
     name, locales = manifest["model"]["name"], manifest["settings"]["locales"]
+    unsteered = [method for method, own in study.chosen.items() if not own.steps]
     sweeps = [study.sweep.heatmap(vector, score) for vector, score in study.sweep.aims.items()]
     return {
         "model": name,
@@ -65,7 +66,8 @@ def _content(study: Study) -> dict[str, Any]:
         "separability": _element(study.separability.plot()),
         "heatmap": _element(study.separability.heatmap()),
         "cosine": _element(cosine_lines(study.separability.frame)),
-        "examples": _examples(study.examples),
+        "examples": _examples(study.examples[~study.examples["method"].isin(unsteered)]),
+        "unsteered": unsteered,
     }
 
 

@@ -11,13 +11,18 @@ import steerlens as sl
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-FIGURES = 3 + 2 + 3 + 1  # panels of methods, sweeps, separability, the plane
+FIGURES = 2 + 3 + 1  # sweeps, separability, the plane; each method that steers has a panel too
 
 
 @pytest.fixture(scope="module")
-def report(llama: sl.LensModel, items: sl.data.Items, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(llama: sl.LensModel, items: sl.data.Items) -> sl.Study:
     settings = sl.StudySettings(locales=("es-ES", "ko-KR"), layers=(1, 2), strengths=(1.0, 2.0), examples=1, max_new_tokens=3)
-    return sl.run_study(llama, items, settings).report(tmp_path_factory.mktemp("report") / "report.html")
+    return sl.run_study(llama, items, settings)
+
+
+@pytest.fixture(scope="module")
+def report(study: sl.Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study.report(tmp_path_factory.mktemp("report") / "report.html")
 
 
 @pytest.fixture
@@ -34,10 +39,10 @@ def opened(page: "Page", report: Path) -> "Callable[..., Page]":
     return open_
 
 
-def test_opens_offline_and_draws_every_figure(opened: "Callable[..., Page]", report: Path) -> None:
+def test_opens_offline_and_draws_every_figure(opened: "Callable[..., Page]", report: Path, study: sl.Study) -> None:
     page = opened()
     assert report.stat().st_size < 10_000_000
-    assert page.locator(".plotly-graph-div").count() == FIGURES
+    assert page.locator(".plotly-graph-div").count() == FIGURES + sum(bool(own.steps) for own in study.chosen.values())
     for plot in page.locator(".plotly-graph-div").all():
         assert plot.locator("svg.main-svg").first.bounding_box()["width"] > 200
         assert plot.locator(".trace path, .hm image, .heatmaplayer image").count() > 0
