@@ -181,7 +181,7 @@ def plane(args: Namespace) -> str:
 
 
 def _tables(plane: Plane, locale: str | None = None) -> str:
-    """Returns the scores of a plane as a table of text, followed by a table of the side effects if they were measured."""
+    """Returns the table of a transfer-localization plane as text. If side effects were measured, a second table follows."""
     answers, effects = (table.to_string(index=False) if len(table) else "" for table in plane.summaries(locale))
     return f"{answers}\n\nSide effects:\n\n{effects}" if effects else answers
 

@@ -300,7 +300,8 @@ class _Marker:
                 yield self._written(code, asked, label, prepared)
 
     def _scored(self, code: str, part: Sequence[Item], variants: Sequence[tuple[Label, Prepared]]) -> "_Part":
-        """Returns the work that scores the choices of items of one locale and kind, method by method."""
+        """Returns the tasks that score the answer choices of items of one locale and kind. The tasks score one method after
+        another."""
         found: dict[int, Sequence[Outcome]] = {}
         works: list[Work] = []
         for numbers in together(variants):

@@ -45,7 +45,7 @@ class Attribution:
         return cls({}, {}, name or "an intervention")
 
     def predict(self, layer: int, strength: float) -> Float[ndarray, " item"]:
-        """Returns the change of each item's margin at one cell.
+        """Returns by how much each item's margin is predicted to change if the vector is added at one layer with one strength.
 
         Args:
             layer: a block's index.

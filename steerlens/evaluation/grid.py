@@ -75,8 +75,9 @@ class Grid:
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
     def measured(self, place: Place, vector: str) -> list[Score]:
-        """Returns the scores of a vector on one part of the items (the items of a locale and kind). On English items, only
-        scores that apply to English items are included, unless English is the only locale or has its own vectors."""
+        """Returns the scores of a vector on one part of the items (the items of a locale and kind). If English is
+        the only locale or has its own vectors, all scores are included for English items. Otherwise, scores that are measured on
+        other languages alone are left out for English items."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 

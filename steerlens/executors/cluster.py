@@ -172,7 +172,8 @@ class RayExecutor:
                 can be ready in any order. ``run`` yields the return values of this function.
 
         Raises:
-            ModelError: more workers died at the same value, or during their start, than ``retries`` allows.
+            ModelError: the number of workers that died while they computed the same value, or while they started, is larger than
+                ``retries``.
             SettingsError: the cluster has no room for a worker, its machines have other packages, or the executor was closed.
         """
         if not self._ray.is_initialized():

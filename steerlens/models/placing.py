@@ -27,7 +27,8 @@ class Placing:
     """A checked device map in the form that accelerate takes."""
 
     device_map: str | dict[str, str | int]
-    """The device map: one of ``DIRECTIVES``, or the place of each part. A CUDA GPU is given by its number."""
+    """The device map: one of ``DIRECTIVES``, or the place of each part. A CUDA GPU is written as its number alone,
+    such as ``0``."""
     max_memory: dict[str | int, str | int] | None = None
     """The most memory to use on each device when the map is chosen; ``None`` allows all free memory."""
     offload_folder: str | None = None

@@ -66,8 +66,8 @@ def plain_gradients(
     steered: Steered,
     batch_size: int | None,
 ) -> Float[Tensor, "layer row d_model"]:
-    """Returns the derivative of each row's weighted sum of log probabilities with respect to a vector that is added after each
-    layer.
+    """Returns a derivative for each layer and row. It is the derivative of the row's weighted sum of log probabilities with
+    respect to a vector that is added after this layer alone.
 
     Args:
         model: the model.

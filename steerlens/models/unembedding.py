@@ -74,9 +74,9 @@ class Unembedding:
         """Returns an unembedding for a short list of tokens. It is accurate enough to find out which of many changes of ``final``
         have an effect.
 
-        The list contains the tokens that carry the probability mass at the places, and all targets. The other tokens' part of the
-        normaliser keeps its value at ``final``. So the log probabilities at ``final`` equal the log probabilities with the whole
-        vocabulary.
+        The list contains the tokens that carry the probability mass at the places, and all targets. For all other
+        tokens, the sum in the normaliser is computed once, at ``final``, and is then kept constant. So the log probabilities at
+        ``final`` equal the log probabilities with the whole vocabulary.
 
         Returns:
             Three values: the log probability of each target at its place, on the CPU; the short unembedding, for one or more

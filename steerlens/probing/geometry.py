@@ -143,7 +143,8 @@ def _shared(prompts: Sequence[Prompt], locale: str, kind: str) -> list[tuple[Pro
 
 
 def _measured(a: Tensor, b: Tensor, subsets: Float[Tensor, "draw concept"]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Returns each measure of alignment by layer ``[layer]``, and in each half ``[draw, layer]``."""
+    """Returns each measure of alignment twice: over all concepts, ``[layer]``, and over the concepts of each subset,
+    ``[draw, layer]``."""
     everything = torch.ones_like(subsets[:1])
     found = {}
     for measure, each in (("centred cosine", centred_cosines(a, b)), ("retrieval at 1", retrieved(a, b))):

@@ -56,7 +56,7 @@ def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance:
 
     Args:
         observed: The observed statistic.
-        drawn: The statistic in each random draw without an effect, ``[draw]``.
+        drawn: The statistic in each random draw under the null hypothesis, ``[draw]``.
         tolerance: The largest rounding error. A draw that is nearer to zero than the statistic by at most this error still
             counts.
     """

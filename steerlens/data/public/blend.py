@@ -106,7 +106,7 @@ def _texts(
 
 
 def _rendered(there: Asked, here: Asked, words: Words) -> tuple[str | None, set[str]]:
-    """Returns the answer of another country in the words of the locale's country, and the English words of the answer."""
+    """Returns another country's answer as people in the locale's country would write it, and the same answer in English."""
     for answer in _top(there):
         text = words.render(answer, here)
         if text:
