@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from steerlens.plotting import Figure
 
+_OPEN = "is not shown to change"
+"""The words for a score whose interval includes zero."""
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -70,9 +73,9 @@ class Study:
         return self.plane.plot()
 
     def found(self) -> list[str]:
-        """Returns the findings on test as sentences. There is one sentence or more for each method, with the changes whose
-        interval excludes zero. Methods that steer come first. The last sentence names the smallest changes that these items can
-        detect."""
+        """Returns the findings on test as sentences. There is one sentence for each method. It covers every score: the scores
+        that the method raises or lowers (the interval of the change excludes zero), and the scores whose change is not shown.
+        Methods that steer come first. The last sentence names the smallest changes that these items can detect."""
         frame = self.plane.frame[(self.plane.frame["locale"] == MEAN) & (self.plane.frame["control"] == "")]
         ordered = sorted(self.chosen.items(), key=lambda one: not one[1].steps)
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in ordered]
@@ -142,20 +145,29 @@ def _said(name: str, choice: Chosen, rows: "pd.DataFrame") -> str:
     method = name[0].upper() + name[1:]
     if not choice.steps:
         return f"{method}: {choice.explained()}."
-    parts = [_changed(score, rows) for score in AXES]
-    others = rows[~rows.index.isin(AXES)]
-    also = [_changed(name, rows) for name in others.index[(others["low"] > 0) | (others["high"] < 0)]]
-    more = f" It also {' and '.join(also)}." if also else ""
-    return f"{method} steering ({choice}) {' and '.join(parts)}.{more}"
+    effects: dict[str, list[str]] = {"raises": [], "lowers": [], _OPEN: []}
+    for score, row in rows[rows["change"].notna()].iterrows():
+        word = "raises" if row["low"] > 0 else "lowers" if row["high"] < 0 else _OPEN
+        effects[word].append(_changed(str(score), row) if word != _OPEN or score in AXES else _title(str(score)))
+    return f"{method} steering ({choice}) {_listed([f'{word} {_listed(names)}' for word, names in effects.items() if names])}."
 
 
-def _changed(score: str, rows: "pd.DataFrame") -> str:
-    """Returns the effect of a method on one score in words, with its interval."""
+def _listed(words: Sequence[str]) -> str:
+    """Returns words with commas and a final "and"."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def _title(score: str) -> str:
+    title = shown_score(score).title
+    return f"the {title}" if title.endswith("rate") else title
+
+
+def _changed(score: str, row: "pd.Series") -> str:
+    """Returns the name of a score with its change and the interval of the change."""
     known = shown_score(score)
-    change, low, high = (known.factor * rows.loc[score, column] for column in ("change", "low", "high"))
-    word = "raises" if low > 0 else "lowers" if high < 0 else "is not shown to change"
-    digits, title = 1 if known.factor > 1 else 2, f"the {known.title}" if known.title.endswith("rate") else known.title
-    return f"{word} {title} ({change:+.{digits}f} {known.change_unit} [{low:+.{digits}f}, {high:+.{digits}f}])"
+    change, low, high = (known.factor * row[column] for column in ("change", "low", "high"))
+    digits = 1 if known.factor > 1 else 2
+    return f"{_title(score)} ({change:+.{digits}f} {known.change_unit} [{low:+.{digits}f}, {high:+.{digits}f}])"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from places import some_items
 import steerlens as sl
 from steerlens.errors import FileError, LayerError, SettingsError, UnknownNameError
 from steerlens.results import _said
+from steerlens.scores import shown_score
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_steps_say_what_is_wrong_with_them() -> None:
         assert said in printed
 
 
-def test_what_was_found_names_every_score_whose_interval_excludes_zero(llama: sl.LensModel, items: sl.data.Items) -> None:
+def test_what_was_found_covers_every_score(llama: sl.LensModel, items: sl.data.Items) -> None:
     settings = sl.StudySettings(locales=("es-ES",), layers=(1, 2), strengths=(2.0,), controls=True)
     found = sl.run_study(llama, items, settings)
     rows = found.plane.frame
@@ -138,5 +139,7 @@ def test_what_was_found_names_every_score_whose_interval_excludes_zero(llama: sl
     rows.loc[here & (rows["score"] == "consistency"), ["change", "low", "high"]] = (-0.09, -0.15, 0.03)
     chosen = replace(found.chosen["LOC"], spec=sl.steering.PlanSpec.of("LOC", 1, 2.0))
     said = _said("LOC", chosen, rows[here].set_index("score"))
-    assert said.endswith("It also raises the English-centric rate (+6.8 points [+0.7, +12.7]).")
+    assert "raises the English-centric rate (+6.8 points [+0.7, +12.7])" in said
+    assert said.index("raises the English-centric rate") < said.index("is not shown to change") < said.index("consistency")
+    assert all(shown_score(score).title in said for score in rows[here]["score"])
     assert found.found()

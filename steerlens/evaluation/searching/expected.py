@@ -55,13 +55,13 @@ class Expected:
 
     def __str__(self) -> str:
         said = "; ".join(self._said(score) for score in self.on_dev)
-        which = f"the best of {self.tried} plans" if self.tried > 1 else "the only plan"
+        which = f"the best of {self.tried} plans" if self.tried > 1 else "the only plan left" if self.skipped else "the only plan"
         if self.helps:
             return f"{which}, {said}{self._left_out()}"
         if not self.tried:
             return f"unsteered, because every plan that helps makes texts worse: {self.best}, {said}{self._left_out()}"
-        other = " other" if self.skipped else ""
-        return f"unsteered, because no{other} plan is shown to help: {which}, {self.best}, {said}{self._left_out()}"
+        within = " within the limits on texts" if self.skipped else ""
+        return f"unsteered, because no plan{within} is shown to help: {which}, {self.best}, {said}{self._left_out()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
