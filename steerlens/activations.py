@@ -34,7 +34,7 @@ class ResidualStack:
     """The prompt from which each entry of the second axis was read."""
     positions: str
     """The position at which residuals were read: ``last``, ``mean`` or ``token N``. ``mean`` is the mean over the prompt's
-    tokens, without the tokens in front, such as BOS."""
+    tokens. Special tokens in front of the prompt, such as BOS, are left out."""
     fingerprint: Fingerprint
     """The fingerprint of the model from which the residuals were read."""
 
@@ -80,7 +80,7 @@ class ResidualStack:
         return ResidualStack(chosen, wanted, self.prompts, self.positions, self.fingerprint)
 
     def where(self, keep: Callable[[Prompt], bool]) -> "ResidualStack":
-        """Returns the stack of the prompts for which ``keep`` returns true. Example: ``stack.where(lambda p: p.kind ==
+        """Returns a stack with only the prompts for which ``keep`` returns true. Example: ``stack.where(lambda p: p.kind ==
         "factual")``.
 
         Raises:
@@ -109,7 +109,8 @@ class ResidualStack:
         return self._rows([index[prompt] for prompt in prompts])
 
     def mean_difference(self, pairs: PromptPairs) -> Float[Tensor, "layer d_model"]:
-        """Returns the mean over concepts of (positive residual - negative residual), accumulated in float64.
+        """Returns the mean over the pairs of (positive residual - negative residual), at each layer. The mean is computed in
+        float64.
 
         Args:
             pairs: the pairs of prompts. The stack must contain both prompts of each pair.
@@ -156,7 +157,8 @@ class ResidualStack:
             path: the safetensors file.
 
         Raises:
-            FileError: the file is missing or truncated, does not contain a residual stack, or has another version.
+            FileError: the file is missing or truncated, does not contain a residual stack, or was written in another version of
+                the file format.
         """
         tensors, header = load_tensors(path, _KIND)
         return restored(cls, header, str(path), every=True, **tensors)

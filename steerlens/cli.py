@@ -64,7 +64,7 @@ def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of all commands without an import of a large package."""
+    """Returns the parser of all commands. The function imports no large package."""
     top = argparse.ArgumentParser(
         prog="steerlens",
         description="See and steer factual transfer and cultural localization in multilingual language models.",
@@ -96,19 +96,19 @@ def _later(name: str) -> Callable[[argparse.Namespace], str]:
 
 
 def _demo(commands: Any) -> None:
-    what = "run the whole chain and write the results and an HTML report"
+    what = "run the complete study, from probes to the test of steering plans, and write the results and an HTML report"
     demo = _add(commands, "demo", what, "steerlens demo --locales es-ES,ko-KR --layers all --out results/mine")
     _model(demo)
     _items(demo, locales=",".join(StudySettings().locales))
     demo.add_argument(
-        "--quick", action="store_true", help="Run 2 to 6 minutes on two cores, with two locales, six layers and few concepts."
+        "--quick", action="store_true", help="Run for 2 to 6 minutes on two cores, with two locales, six layers and few concepts."
     )
     add_settings(demo, StudySettings, (*_GRID, "train_concepts", "test_concepts", *_BESIDE))
     _out(demo, "results/demo")
 
 
 def _probe(commands: Any) -> None:
-    what = "score by layer how separable factual and cultural prompts are"
+    what = "measure at each layer how well probes separate factual from cultural prompts"
     probe = _add(commands, "probe", what, "steerlens probe --locales ko-KR,ar-EG --out results/probe")
     _model(probe)
     _items(probe, locales=_FEW)
@@ -117,13 +117,13 @@ def _probe(commands: Any) -> None:
 
 
 def _sweep(commands: Any) -> None:
-    what = "score one vector at many layers and strengths on dev"
+    what = "steer with one vector at many layers and strengths, and score the answers on the dev part of the items"
     sweep = _add(commands, "sweep", what, "steerlens sweep --vector LOC --locale ko-KR --layers 11,14 --strengths 0.5,1,2")
     _model(sweep)
     _items(sweep, locale="es-ES")
     sweep.add_argument("--vector", default="EN", help="The vector: EN or LOC. Default: %(default)s.")
     add_settings(sweep, StudySettings, (*_GRID, "train_concepts"))
-    more = "With --mode exact: how often the sweep may double the largest strength if the best cell is at the largest strength."
+    more = "With --mode exact: how many times the sweep may double the largest strength while the best score is at this strength."
     sweep.add_argument("--extend", type=int, default=0, metavar="N", help=f"{more} Default: %(default)s.")
     sweep.set_defaults(train_concepts="all")
     _out(sweep, "results/sweep")
@@ -164,7 +164,7 @@ def _plane(commands: Any) -> None:
     _items(plane, locale="es-ES")
     named = "A saved plan and its name on the plane. The option may be given several times."
     plane.add_argument("--plan", action="append", default=[], metavar="NAME=FILE", help=named)
-    adapted = "The folder of an adapter and its name on the plane. The option may be given several times."
+    adapted = "The folder of an adapter, and the name of the adapter on the plane. The option may be given several times."
     plane.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER", help=adapted)
     add_settings(plane, StudySettings, ("test_concepts", "seed", *_BESIDE))
     plane.set_defaults(test_concepts="all")
@@ -190,15 +190,17 @@ def _steer(commands: Any) -> None:
         default=1.0,
         help="With --sample: the temperature. A lower temperature gives less varied texts. Default: %(default)s.",
     )
-    steer.add_argument("-n", type=int, default=1, help="With --sample: the number of texts of each kind. Default: %(default)s.")
+    steer.add_argument(
+        "-n", type=int, default=1, help="With --sample: the number of unsteered texts and of steered texts. Default: %(default)s."
+    )
     steer.add_argument("--seed", type=int, help="With --sample: the seed. The same seed gives the same texts again.")
-    stops = "A text that ends the continuations. The option can be repeated. Default: the prompt's word for a question."
+    stops = "A text that ends the continuations. The option can be repeated. Default: the word for 'Question' in the prompt."
     steer.add_argument("--stop", action="append", default=[], metavar="TEXT", help=stops)
-    steer.add_argument("--show", action="store_true", help="Also show which tokens are read and steered.")
+    steer.add_argument("--show", action="store_true", help="Also show each token's role and the layers at which it is steered.")
 
 
 def _serve(commands: Any) -> None:
-    what = "start an OpenAI-compatible server whose requests choose a plan by name (extra vllm)"
+    what = "start an OpenAI-compatible server whose requests choose a plan by name (needs the extra vllm)"
     serve = _add(commands, "serve", what, "steerlens serve --plan LOC-es-ES=results/demo/plans/LOC-es-ES.safetensors")
     _model(serve, device=False)
     named = "A saved plan and its name in requests. The option may be given several times."
@@ -211,7 +213,12 @@ def _serve(commands: Any) -> None:
 
 
 def _models(commands: Any) -> None:
-    _add(commands, "models", "list the embedded models, their licences and whether they are in the cache", "steerlens models")
+    _add(
+        commands,
+        "models",
+        "list the models that pip can install, with their licences, and whether they are in the cache",
+        "steerlens models",
+    )
 
 
 def _data(commands: Any) -> None:
@@ -232,13 +239,13 @@ def _data(commands: Any) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="The smallest number of votes for the answer of a cultural item. Default: no limit.",
+        help="The smallest number of survey votes that the answer of a cultural item must have. Default: no limit.",
     )
     data.add_argument("-n", type=int, default=5, help="The number of items that are shown. Default: %(default)s.")
 
 
 def _model(command: argparse.ArgumentParser, *, device: bool = True) -> None:
-    kinds = "An embedded model's name, a Hugging Face id, a folder or a .gguf file"
+    kinds = "A name from 'steerlens models', a Hugging Face id, a folder or a .gguf file"
     command.add_argument("--model", default=DEFAULT_MODEL, help=f"{kinds}. Default: %(default)s.")
     if device:
         command.add_argument(

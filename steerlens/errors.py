@@ -28,8 +28,8 @@ class SteerlensError(Exception):
         super().__init__(text if len(text) <= _MOST else f"{text[: _MOST - _END - 3]} … {text[-_END:]}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Lets worker processes send the error to the main process. The message is already complete, so no other arguments are
-        needed."""
+        """Lets worker processes send the error to the main process. Only the complete message is sent, so the other arguments
+        of the constructor are not needed."""
         return _again, (type(self), self.args), self.__dict__ or None
 
 
@@ -64,11 +64,11 @@ class PromptError(SteerlensError):
 
 
 class PairsError(SteerlensError):
-    """Contrast pairs that cannot give a difference of means."""
+    """Contrast pairs from which no difference of means can be computed."""
 
 
 class LayerError(SteerlensError):
-    """A layer that the model, the stack or the vector does not have."""
+    """A layer that the model, the residual stack or the vector does not have."""
 
     def __init__(self, layer: object, available: Iterable[int], whose: str) -> None:
         """Writes the message with the layers that exist.
@@ -85,7 +85,8 @@ class LayerError(SteerlensError):
 
 
 class FingerprintError(SteerlensError):
-    """A stack, vector or plan that was made with another model, another dtype or another processing of the weights."""
+    """A residual stack, vector or plan that was made with another model, another dtype or another processing of the
+    weights."""
 
 
 class VectorError(SteerlensError):
@@ -101,8 +102,8 @@ class FileError(SteerlensError):
 
 
 class DataError(SteerlensError):
-    """Items that cannot be used. The message names every row that has an error."""
+    """Items that cannot be used. If rows of a file have errors, the message lists the first of these errors."""
 
 
 class SettingsError(SteerlensError):
-    """A setting that is out of its range."""
+    """A setting that cannot be used, for example because it is out of its range."""

@@ -15,14 +15,15 @@ class Fingerprint:
     weights: str
     """Digest of the name, shape and bytes of every parameter and buffer."""
     tokenizer: str
-    """Digest of the vocabulary, of the tokens of some texts, and of the tokens that the tokenizer puts in front."""
+    """Digest of the vocabulary, of the tokens of some test texts, and of the tokens that the tokenizer puts in front of a
+    text."""
     dtype: str
     """The dtype of the weights, such as ``float32``. For quantized weights, the method is added, for example ``bfloat16, gptq 4
     bit``."""
     weight_processing: str
     """How the weights were changed after loading. ``none``: the weights are Hugging Face's. ``compatibility``:
-    ``enable_compatibility_mode()`` was called. For a ``HookedTransformer``, the changes that the weights show are listed:
-    ``folded norms``, ``centred writing weights``, ``centred unembedding``."""
+    ``enable_compatibility_mode()`` was called. For a ``HookedTransformer``, the changes that can be seen in the weights are
+    listed: ``folded norms``, ``centred writing weights``, ``centred unembedding``."""
     n_layers: int
     """The number of blocks."""
     d_model: int
@@ -34,7 +35,7 @@ class Fingerprint:
     pad_id: int | None
     """The id of the token with which shorter rows are padded."""
     name: str = ""
-    """The user's name for the model. Two names for the same weights are the same model."""
+    """The user's name for the model. Two fingerprints that differ only in the name describe the same model."""
 
     def differences(self, other: "Fingerprint") -> list[str]:
         """Returns the fields in which this model and the ``other`` model differ. Each entry is ``field: this model's value, other

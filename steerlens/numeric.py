@@ -1,5 +1,5 @@
-"""Converts a user's numbers to Python numbers and float32 tensors. The numbers may also be numbers and arrays of NumPy and
-PyTorch."""
+"""Converts a user's numbers to Python numbers and float32 tensors. The user's numbers may also be NumPy or PyTorch numbers and
+arrays."""
 
 import math
 import operator
@@ -30,8 +30,8 @@ def finite_number(given: SupportsFloat, what: str, whose: str) -> float:
     """Returns a number as a Python ``float``.
 
     Args:
-        what: the name of the number, for the error.
-        whose: the object for which the number is given, for the error.
+        what: the name of the number, for the error message.
+        whose: the name of the object to which the number belongs, for the error message.
 
     Raises:
         VectorError: ``given`` is not a finite number.
@@ -115,7 +115,7 @@ def layers_of(given: Layers, available: Sequence[int], whose: str) -> tuple[int,
 def float_tensor(given: Any, what: str) -> "Tensor":
     """Returns numbers as a float32 tensor on the CPU without a gradient.
 
-    A float32 tensor on the CPU without a gradient is returned without a copy.
+    If ``given`` is already such a tensor, it is returned without a copy.
 
     Raises:
         VectorError: ``given`` does not contain real numbers in a plain tensor or array.

@@ -1,5 +1,5 @@
-"""Makes options of the command line from settings. The name, default, values and explanation of an option come from a settings
-class."""
+"""Makes command-line options from settings classes. A field of a settings class gives the name, the default, the allowed values
+and the explanation of an option."""
 
 import ast
 import inspect
@@ -66,7 +66,7 @@ def value_of(name: str, text: str | bool, kind: Any) -> Any:
     """Returns the value that a text on the command line describes.
 
     Args:
-        name: the field's name, for the error.
+        name: the field's name, for the error message.
         text: the given text. For a switch, ``True`` or ``False``.
         kind: the field's type: a number, a text, words (``Literal``), several values of one type (``tuple``), or a union of these
             types.
@@ -102,7 +102,7 @@ def given_as(value: Any) -> str:
 
 @cache
 def explanations(settings: type) -> dict[str, str]:
-    """Returns the docstring of each field of a class, without code marks and without the explanation of ``None``."""
+    """Returns the docstring of each field of a class, without backticks and without the words that explain ``None``."""
     found = {}
     for one, beneath in pairwise(ast.parse(inspect.getsource(settings)).body[0].body):  # type: ignore[attr-defined]
         if isinstance(one, ast.AnnAssign) and isinstance(beneath, ast.Expr) and isinstance(beneath.value, ast.Constant):
@@ -116,7 +116,7 @@ def _kinds(kind: Any) -> tuple[Any, ...]:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """Returns the value of a text in one type. Raises a ``ValueError`` if the text does not fit the type."""
+    """Returns the text as a value of one type. Raises a ``ValueError`` if the text does not fit the type."""
     if kind is NoneType or get_origin(kind) is Literal:
         if text not in (get_args(kind) or (_ALL,)):
             raise ValueError(text)

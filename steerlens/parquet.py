@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LEAST, _FOLD = 1 << 29, 256
-"""The memory limit of a table: a number of bytes, or a multiple of the size of the file. The larger limit applies."""
+"""Two limits on the memory of a table: a number of bytes, and a multiple of the file's size. The larger limit applies."""
 
 
 def check_unfolded(path: Path) -> None:
     """Raises an error for a file whose table needs far more memory than the size of the file suggests.
 
-    Repeated texts are read once and counted as often as they occur, so the check is cheap.
+    The check itself needs little memory, because a repeated text is read once and is then counted as often as it occurs.
 
     Args:
         path: the file.

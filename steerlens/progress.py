@@ -19,6 +19,7 @@ def progress(total: int, description: str, unit: str, *, show: bool = True) -> A
 
 
 def advance(bar: Any, share: float) -> None:
-    """Adds a share of a step to the progress of a bar. The share may be a fraction, and the bar counts completed steps."""
+    """Adds a number of steps to a progress bar. The number may be a fraction of a step, and the bar shows only completed
+    steps."""
     bar.done = getattr(bar, "done", 0.0) + share
     bar.update(int(bar.done + 1e-6) - bar.n)

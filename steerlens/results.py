@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _OPEN = "is not shown to change"
-"""The words for a score whose interval includes zero."""
+"""The words for a score if the interval of its change includes zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Study:
 
     def summary(self, locale: str | None = None) -> "pd.DataFrame":
         """Returns the test results of each method in one ``locale``, as text with intervals. ``None`` gives the mean over
-        locales. Side effects have their own table."""
+        locales. The method ``side_effects`` returns the side effects."""
         return self.plane.summaries(locale)[0]
 
     def side_effects(self, locale: str | None = None) -> "pd.DataFrame":
@@ -68,14 +68,15 @@ class Study:
         return self.plane.summaries(locale)[1]
 
     def plot(self) -> "Figure":
-        """Draws the transfer-localization plane on test. Other parts of the study draw other figures: ``sweep.heatmap()``,
-        ``separability.plot()``."""
+        """Draws the transfer-localization plane on test. Other results of the study draw other figures, for example
+        ``sweep.heatmap()`` and ``separability.plot()``."""
         return self.plane.plot()
 
     def found(self) -> list[str]:
-        """Returns the findings on test as sentences. There is one sentence for each method. It covers every score: the scores
-        that the method raises or lowers (the interval of the change excludes zero), and the scores whose change is not shown.
-        Methods that steer come first. The last sentence names the smallest changes that these items can detect."""
+        """Returns the findings on test as sentences. There is one sentence for each method. The sentence names the scores that
+        the method raises or lowers, and the scores that are not shown to change. A score is raised or lowered if the interval of
+        its change excludes zero. Methods that steer come first. The last sentence names the smallest changes that these items can
+        detect."""
         frame = self.plane.frame[(self.plane.frame["locale"] == MEAN) & (self.plane.frame["control"] == "")]
         ordered = sorted(self.chosen.items(), key=lambda one: not one[1].steps)
         sentences = [_said(name, own, frame[frame["method"] == name].set_index("score")) for name, own in ordered]

@@ -107,8 +107,8 @@ SCORES: dict[str, Score] = {}
 BUILT_IN: dict[str, Score] = {}
 """The built-in scores by name. No other score can have the name of a built-in score."""
 _BUILT_IN_MODULE = "steerlens.evaluation.scores"
-"""The name of the module with the built-in scores. The module with the built-in scores imports this module. This module therefore
-imports the module with the built-in scores only when a built-in score is first needed."""
+"""The name of the module with the built-in scores. The module with the built-in scores also imports this module. To avoid a
+circular import, the module with the built-in scores is imported only when a built-in score is first needed."""
 GivenScore = str | Score
 """The name of a score, or the user's own Score."""
 

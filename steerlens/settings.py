@@ -128,7 +128,7 @@ class TextLimits:
     """The largest allowed rise of the repetition in generated texts, compared with the unsteered texts. Repetition is the share
     of a text's four-token sequences that occurred earlier in the text."""
     concepts: int = 4
-    """The number of concepts of each kind whose texts are read and written in every locale."""
+    """The number of concepts of each kind, in every locale, for which held-out texts are scored and texts are generated."""
     max_new_tokens: int = 16
     """The number of tokens of a generated text."""
 
@@ -159,8 +159,8 @@ class Limits:
     """The largest allowed value of the perplexity of the right answers' text under the plan, divided by the perplexity without
     steering."""
     text: TextLimits | None = None
-    """The limits on the harm that a chosen plan may do to texts. ``None`` means that no texts are read or written, which saves
-    time: a search makes many choices."""
+    """The limits on the harm that a chosen plan may do to texts. ``None`` means that the harm to texts is not measured. This
+    saves time, because a search chooses many plans."""
 
     def __post_init__(self) -> None:
         if any(limit is not None and not limit >= least for limit, least in ((self.english_centric, 0), (self.perplexity, 1))):
@@ -192,7 +192,8 @@ class Layered(Protocol):
 
 @dataclass(frozen=True)
 class StudySettings:
-    """The settings of a study. The defaults are the defaults of ``steerlens demo``. A study captures and probes every layer."""
+    """The settings of a study. The defaults are the defaults of ``steerlens demo``. A study captures and probes the residuals of
+    every layer."""
 
     locales: tuple[str, ...] = ("es-ES", "id-ID", "ko-KR")
     """The locales for which vectors are computed and plans are chosen."""
@@ -207,9 +208,9 @@ class StudySettings:
     budget: str | None = None
     """The time limit of a sweep in mode ``halving``, for example ``5m`` or ``90s``. By default there is no limit."""
     shares: tuple[float, float, float] = (0.3, 0.25, 0.45)
-    """The shares of train, dev and test. Test is the largest part, because small changes can be told from zero only with many
-    concepts. The train part is within the train part of ``Items.split`` with its defaults, and the test part of ``Items.split``
-    is within the test part of a study."""
+    """The shares of train, dev and test. Test is the largest part, because small changes can be distinguished from zero only with
+    many concepts. The train part of a study is contained in the train part of ``Items.split`` with its default shares. The test
+    part of ``Items.split`` with its default shares is contained in the test part of a study."""
     train_concepts: int | None = 96
     """The number of concepts of each kind that are drawn from train to compute vectors, or ``None`` for all."""
     dev_concepts: int | tuple[int, int] | None = (8, 32)

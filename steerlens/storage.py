@@ -19,7 +19,8 @@ from steerlens.scratch import remove_abandoned, scratch_folder
 T = TypeVar("T")
 
 _HEADER = "steerlens"
-"""The key of the steerlens header in the safetensors metadata. The metadata maps strings to strings, and the header is JSON."""
+"""The key of the steerlens header in the safetensors metadata. The metadata maps strings to strings, so the header is stored as
+JSON."""
 _FORMAT = 1
 _OF_SYSTEM = re.compile(r"\(os error \d+\)")
 """A pattern for the end of a Rust error message, if the operating system caused the error."""
@@ -29,8 +30,8 @@ _OF_SYSTEM = re.compile(r"\(os error \d+\)")
 def readable_errors(path: Path, doing: str) -> Iterator[None]:
     """Turns the operating system's errors about a file (missing, unwritable, disk full) into a ``FileError``.
 
-    The libraries safetensors and tokenizers raise an error of the operating system with their own error types. The system's error
-    number is at the end of the message.
+    If the operating system reports an error, the libraries safetensors and tokenizers raise their own error types. The system's
+    error number is then at the end of the message.
     """
     try:
         yield
@@ -74,7 +75,7 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def json_value(text: str | bytes) -> Any:
-    """Returns the values of a JSON text. All JSON from other sources is read here.
+    """Returns the values of a JSON text. This function reads all JSON from other sources.
 
     Args:
         text: the text as a string, or as bytes in UTF-8 with or without a byte order mark.
@@ -107,7 +108,7 @@ def read_json(path: Path, again: str) -> Any:
     """Returns the values of a JSON file.
 
     Args:
-        again: a sentence for the error that says what to do about a damaged file.
+        again: a sentence that says what to do about a damaged file. The error message ends with this sentence.
 
     Raises:
         FileError: the file is missing or damaged.

@@ -1,5 +1,5 @@
-"""Runs the whole chain from a model and items to separability, sweeps, chosen plans and the plane, and stores the results on
-disk."""
+"""Runs a complete study of a model: separability, sweeps, chosen plans and the transfer-localization plane. The results are
+stored on disk."""
 
 import logging
 import platform
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("steerlens")
 
 _ALIKE = 10
-"""The smallest number of pairs of a factual and a cultural concept with similar form that are probed. If there are fewer pairs,
-all train prompts are probed."""
+"""The smallest number of pairs that are probed. Each pair consists of a factual and a cultural concept whose prompts have a
+similar form. If there are fewer pairs, all train prompts are probed instead."""
 
 
 def run_study(
@@ -131,8 +131,8 @@ def _prompts(split: Split, locales: Sequence[str]) -> tuple[Prompt, ...]:
 
 
 def _alike(items: Items, settings: StudySettings) -> tuple[Prompt, ...]:
-    """Returns the prompts of pairs of a factual and a cultural concept with similar form. The prompts are taken from all items,
-    because there are few of these pairs. No plan is chosen from these prompts."""
+    """Returns the prompts of pairs of a factual and a cultural concept with similar form. The prompts are taken from all items
+    and not only from train, because there are few of these pairs. No plan is chosen from these prompts."""
     pairs = matched(items.where(lambda item: item.locale in (ENGLISH, *settings.locales)), seed=settings.seed)
     if len(pairs.concepts) < 2 * _ALIKE:
         log.info("Too few factual and cultural concepts are similar in form, so all train prompts are probed")

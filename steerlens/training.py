@@ -16,8 +16,8 @@ class TrainingSettings:
     steps: int = 150
     """The number of updates of the weights."""
     batch_size: int = 8
-    """The number of examples in a batch. In a contrastive loss, each of the remaining examples in the batch counts as a wrong
-    answer."""
+    """The number of examples in a batch. In a contrastive loss, all other examples in the batch count as wrong answers for an
+    example."""
     accumulate: int = 1
     """The number of batches whose gradients are averaged for one update. The loss of each batch is the mean over the tokens of
     this batch."""

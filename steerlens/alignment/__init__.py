@@ -1,5 +1,5 @@
 """Cross-lingual alignment by training. Each method trains an adapter that makes the residuals of languages more similar. The
-adapter can be placed on the plane."""
+adapter can be compared with steering plans on the transfer-localization plane."""
 
 from steerlens.alignment.aligned import Aligned, TrainingLog
 from steerlens.alignment.calls import clo, continued, midalign, tune

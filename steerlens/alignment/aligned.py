@@ -26,12 +26,13 @@ PREFIX = "checkpoint-"
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog(ResultTable):
-    """The log of a training. The columns are the step, the name of a part of the loss, and the value of this part in nats."""
+    """The log of a training run. The columns are the training step, the name of a loss term, and the value of this term in
+    nats."""
 
     columns: ClassVar[tuple[str, ...]] = ("step", "part", "value")
 
     def plot(self, *, smooth: int = 10) -> "Figure":
-        """Draws each part of the loss over the steps, with its running mean.
+        """Plots each loss term over the training steps, together with its running mean.
 
         Args:
             smooth: the number of values in the running mean.
@@ -43,8 +44,8 @@ class TrainingLog(ResultTable):
 
 @dataclass(frozen=True, eq=False)
 class Aligned(Method):
-    """A LoRA adapter of a base model, in a folder. The adapter is a method that can be placed on the plane, alone or together
-    with a plan.
+    """A LoRA adapter of a base model, in a folder. The adapter is a method that can be compared with other methods on the
+    transfer-localization plane, alone or together with a steering plan.
 
     The folder is an ordinary PEFT adapter: ``sl.load(model, adapter=folder)`` and ``steerlens plane --adapter`` accept it.
     """
@@ -67,13 +68,13 @@ class Aligned(Method):
 
     @property
     def brings_model(self) -> bool:
-        """Whether the method loads a model itself. The value is true, because the adapter is loaded only when the method is
-        evaluated."""
+        """Whether the method loads a model itself. The value is always true, because the base model with the adapter is loaded
+        when the method is evaluated."""
         return True
 
     @classmethod
     def load(cls, folder: str | Path) -> "Aligned":
-        """Reads an adapter that was made before.
+        """Reads an adapter that an earlier training run saved.
 
         Args:
             folder: the folder of the adapter.
@@ -89,7 +90,10 @@ class Aligned(Method):
                 f"the training of {path} did not finish (see {CARD}). Repeat the same call to continue from the last checkpoint."
             )
         if lacking := [name for name in (*ADAPTER, LOG) if not (path / name).is_file()]:
-            raise FileError(f"{path} lacks {', '.join(lacking)}, which {CARD} lists. Copy the whole folder, or train again.")
+            raise FileError(
+                f"{path} lacks {', '.join(lacking)}, although {CARD} says that the training finished. Copy the whole folder, or "
+                "train again."
+            )
         return cls(path, card)
 
     @property
@@ -125,8 +129,8 @@ class Aligned(Method):
         return self.prepared(base, "").model
 
     def points(self) -> Mapping[int, "Aligned"]:
-        """Returns the adapter at each checkpoint, with the checkpoint's step as the key. ``sl.evaluation.frontier`` takes the
-        result as the points of a path."""
+        """Returns the adapter at each checkpoint, with the checkpoint's step as the key. ``sl.evaluation.frontier`` can place
+        these checkpoints on the transfer-localization plane as the points of a path."""
         return {step: Aligned(path, self.card, step) for step, path in checkpoints_of(self.folder).items()}
 
     def at(self, folder: Path) -> "Aligned | None":
@@ -138,7 +142,7 @@ class Aligned(Method):
         return next((own for own in self.points().values() if own.folder == folder.resolve()), None)
 
     def plot(self) -> "Figure":
-        """Draws each part of the loss over the steps of the training."""
+        """Plots each loss term over the training steps."""
         return self.log.plot()
 
 

@@ -35,26 +35,27 @@ def midalign(
 ) -> Aligned:
     """Aligns locales with English by MidAlign (Liu and Niehues, arXiv 2502.14830).
 
-    Batches alternate between two losses: the contrastive loss of middle-layer residuals of parallel texts, and the
-    language-model loss. ``contrastive_loss`` has the equation.
+    Training steps alternate between two losses: the contrastive loss of middle-layer residuals of parallel texts, and the
+    language-model loss. The docstring of ``contrastive_loss`` gives the equation.
 
     Args:
         model: the base model, which is not changed.
         corpus: parallel texts, such as ``sl.data.parallel.facts(split.train)``.
         locales: the locales that are aligned; ``None`` takes all locales of the corpus except English.
         layer: the index of the block after which residuals are aligned; ``None`` takes the middle block.
-        temperature: the divisor of similarities.
-        centred: whether the batch's mean is subtracted before similarities are computed. Without the subtraction, all
-            similarities are near 1 in many models.
+        temperature: the number by which similarities are divided in the contrastive loss.
+        centred: whether the mean residual of the batch is subtracted before similarities are computed. Without the subtraction,
+            all similarities are near 1 in many models.
         out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
             same call continues this run.
         settings: the settings of the training. ``None`` uses the defaults.
-        keep: what the training should leave unchanged, as ``Keep(vectors, layer, items)``. ``None`` means nothing.
-        held_out: items whose answers no text may contain. ``None`` skips this check.
+        keep: the component of the residual stream that training should leave unchanged, as ``Keep(vectors, layer, items)``.
+            ``None`` protects no component.
+        held_out: items whose answers the texts of the corpus must not reveal. ``None`` skips this check.
 
     Raises:
         LayerError: the model does not have the layer.
-        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
+        DataError, SettingsError, ModelError, FileError: ``train`` raises one of these errors.
     """
     middle = model.n_layers // 2 if layer is None else layer_of(layer, model.layers(), f"model {model.name}")
     objective = MidAlign(middle, temperature, centred)
@@ -75,7 +76,8 @@ def clo(
 ) -> Aligned:
     """Aligns locales with English by CLO (Lee et al., arXiv 2505.14297).
 
-    The model learns to prefer the answer in the question's language to its translation. ``preference_loss`` has the equation.
+    The model learns to prefer the answer in the language of the question over the same answer in the other language. The
+    docstring of ``preference_loss`` gives the equation.
 
     Args:
         model: the base model, which is not changed.
@@ -83,15 +85,15 @@ def clo(
         locales: the locales that are aligned; ``None`` takes all locales of the corpus except English.
         beta: a number that limits how far the model moves away from the model before training. A larger number allows smaller
             changes.
-        weight: the factor on the negative log likelihood of the locale's answers.
+        weight: the factor by which the negative log likelihood of the locale's answers is multiplied in the loss.
         out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
             same call continues this run.
         settings: the settings of the training. ``None`` uses the defaults.
-        keep: what the training should leave unchanged. ``None`` means nothing.
-        held_out: items whose answers no text may contain. ``None`` skips this check.
+        keep: the component of the residual stream that training should leave unchanged. ``None`` protects no component.
+        held_out: items whose answers the texts of the corpus must not reveal. ``None`` skips this check.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
+        DataError, SettingsError, ModelError, FileError: ``train`` raises one of these errors.
     """
     objective = CrossLingualOptimization(beta, weight)
     return train(model, corpus, objective, locales, out=out, settings=settings, keep=keep, held_out=held_out)
@@ -111,16 +113,16 @@ def tune(
 
     Args:
         model: the base model, which is not changed.
-        corpus: parallel questions with answers. Rows in a single locale are also used.
+        corpus: parallel questions with answers. Questions that exist in only one locale are also used.
         locales: the locales whose questions are learned, in addition to English. ``None`` takes all locales of the corpus.
         out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
             same call continues this run.
         settings: the settings of the training. ``None`` uses the defaults.
-        keep: what the training should leave unchanged. ``None`` means nothing.
-        held_out: items whose answers no text may contain. ``None`` skips this check.
+        keep: the component of the residual stream that training should leave unchanged. ``None`` protects no component.
+        held_out: items whose answers the texts of the corpus must not reveal. ``None`` skips this check.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
+        DataError, SettingsError, ModelError, FileError: ``train`` raises one of these errors.
     """
     return train(model, corpus, MultilingualTuning(), locales, out=out, settings=settings, keep=keep, held_out=held_out)
 
@@ -134,7 +136,8 @@ def continued(
     settings: TrainingSettings | None = None,
     held_out: Items | None = None,
 ) -> Aligned:
-    """Trains a model on complete texts, each in only one language. This training is the control without alignment.
+    """Trains a model on complete texts, each in only one language. This training is the control for alignment methods: it uses
+    the same kind of texts, but does not align languages.
 
     Args:
         model: the base model, which is not changed.
@@ -143,9 +146,9 @@ def continued(
         out: the folder for the adapter, its checkpoints, its card and its log. If a run was interrupted, the
             same call continues this run.
         settings: the settings of the training. ``None`` uses the defaults.
-        held_out: items whose answers no text may contain. ``None`` skips this check.
+        held_out: items whose answers the texts of the corpus must not reveal. ``None`` skips this check.
 
     Raises:
-        DataError, SettingsError, ModelError, FileError: the same reasons as in ``train``.
+        DataError, SettingsError, ModelError, FileError: ``train`` raises one of these errors.
     """
     return train(model, corpus, ContinuedTraining(), locales, out=out, settings=settings, held_out=held_out)

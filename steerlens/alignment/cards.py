@@ -31,15 +31,16 @@ class Card:
     corpus: str
     """The digest of the parallel texts."""
     texts: dict[str, Any]
-    """The number of rows by source, and the licence of each source."""
+    """The number of parallel texts from each source, and the licence of each source."""
     model: dict[str, Any]
     """The fingerprint of the base model."""
     keep: dict[str, Any] | None = None
-    """A description of what the training should leave unchanged, or ``None``."""
+    """A description of the component of the residual stream that training should leave unchanged, or ``None``."""
     left_out: int = 0
-    """The number of examples that were longer than the settings allow and were left out."""
+    """The number of examples that were left out, because they were too long or had no tokens to learn."""
     batch_size: int = 0
-    """The batch size at the end. If the memory was too small, this size is smaller than the requested batch size."""
+    """The batch size at the end of the training. If the memory was too small, this size is smaller than the requested batch
+    size."""
     seconds: float = 0.0
     """The time of the training in seconds. For a resumed run, the time is counted from the last checkpoint."""
     done: bool = False
@@ -53,7 +54,7 @@ class Card:
         return Fingerprint.from_dict(self.model)
 
     def differences(self, other: "Card") -> list[str]:
-        """Returns the fields that show that another card describes a different run. The result is empty if the two cards describe
+        """Returns the names of the identifying fields in which two cards differ. The result is empty if the two cards describe
         the same run.
 
         Args:

@@ -1,4 +1,4 @@
-"""CLO: the model learns to prefer the answer in the question's language to its translation."""
+"""CLO: the model learns to prefer the answer in the language of the question over the same answer in the other language."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class CrossLingualOptimization(Objective):
     """A number that limits how far the model moves away from the model before training. A larger number allows smaller
     changes."""
     weight: float = 1.0
-    """The factor on the negative log likelihood of the locale's answers."""
+    """The factor by which the negative log likelihood of the locale's answers is multiplied in the loss."""
     name: ClassVar[str] = "CLO"
     source: ClassVar[str] = (
-        "Lee et al., arXiv 2505.14297. Differs: a LoRA adapter on the attention weights instead of all attention weights; "
-        "log probabilities of short answers to facts instead of long answers to instructions; both parts are weighted as in "
-        "this method's settings."
+        "Lee et al., arXiv 2505.14297. Differences from the paper: training changes a LoRA adapter on the attention weights "
+        "instead of all attention weights; the answers are short answers to factual questions instead of long answers to "
+        "instructions; the weights of the two loss terms are settings of this method."
     )
     weights: ClassVar[Weights] = "attention"
 
@@ -42,8 +42,8 @@ class CrossLingualOptimization(Objective):
         check_positive(self.name, beta=self.beta, weight=self.weight)
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns the questions whose answers differ between the locale and English. Each question is in the two languages and
-        has the two answers.
+        """Returns the questions whose answers differ between the locale and English. Each example combines the question in both
+        languages with the answer in both languages.
 
         Args:
             corpus: the parallel texts.
@@ -51,7 +51,7 @@ class CrossLingualOptimization(Objective):
             tokenizer: the model's tokenizer.
         """
         found = tuple(self._example(row, code, tokenizer) for row in corpus for code in _differing(row, locales))
-        return (some(found, f"questions whose answers differ in {ENGLISH} and in one of {', '.join(locales)}"),)
+        return (some(found, f"questions whose answers differ between {ENGLISH} and one of {', '.join(locales)}"),)
 
     def _example(self, row: ParallelText, code: str, tokenizer: Tokenizer) -> Example:
         """Returns the chosen texts in the locale and in English, followed by the rejected texts."""
@@ -64,8 +64,8 @@ class CrossLingualOptimization(Objective):
 
         Args:
             learner: the model that is trained.
-            batch: examples of the only stream.
-            stream: always 0.
+            batch: the examples of one batch.
+            stream: the index of the stream, which is 0 because this method has only one stream.
         """
         texts = [text for column in zip(*(example.texts for example in batch), strict=True) for text in column]
         before = learner.log_probabilities(texts, before=True)

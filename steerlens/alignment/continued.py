@@ -1,4 +1,5 @@
-"""Continued training with the language-model loss, which is the control without alignment."""
+"""Continued training with the language-model loss. This method is the control for alignment methods, because it does not align
+languages."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,16 +22,16 @@ from steerlens.models.tokens import Tokenizer
 class ContinuedTraining(Objective):
     """The language-model loss on complete texts. All texts about one concept are in the same language.
 
-    For each concept of the parallel texts, the concept's id decides which one of its languages is kept. If the rows of a concept
+    For each concept of the parallel texts, the concept's id decides which of its languages is kept. If the rows of a concept
     share no language, one language is drawn for each row. The model therefore learns texts in the same languages as with other
     methods, and learns no text in two languages.
     """
 
     name: ClassVar[str] = "continued training"
-    source: ClassVar[str] = "A control: the effect of training on such texts alone."
+    source: ClassVar[str] = "A control that shows the effect of training on such texts without alignment."
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns one text of each row. The texts of rows about the same concept are in the same language.
+        """Returns each parallel text in one of its languages. Texts about the same concept are returned in the same language.
 
         Args:
             corpus: the parallel texts.
@@ -53,8 +54,8 @@ class ContinuedTraining(Objective):
 
         Args:
             learner: the model that is trained.
-            batch: examples of the only stream.
-            stream: always 0.
+            batch: the examples of one batch.
+            stream: the index of the stream, which is 0 because this method has only one stream.
         """
         return {"language model": learner.nll([text for example in batch for text in example.texts])}
 

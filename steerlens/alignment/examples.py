@@ -13,9 +13,11 @@ from steerlens.errors import DataError
 from steerlens.models.tokens import Tokenizer
 
 _PER_CHARACTER = 1.2
-"""A number of tokens per character. If a language has at least this number, its texts count as split into bytes."""
+"""The largest allowed number of tokens per character. If a language has more tokens per character, its texts count as split into
+bytes."""
 _UNKNOWN = 0.2
-"""A share of unknown tokens. If a language has at least this share, the language counts as unreadable."""
+"""The largest allowed share of unknown tokens. If a language has a larger share, the tokenizer counts as not knowing the
+language."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class Encoded:
     """A text as tokens."""
 
     ids: tuple[int, ...]
-    """The token ids of the text, including the tokens that the tokenizer puts in front."""
+    """The token ids of the text, including special tokens in front, such as BOS."""
     start: int
-    """The index of the first learned token. This token is the answer's first token or, for a text without an answer, the text's
-    first token."""
+    """The index of the first token that training learns to predict. This token is the answer's first token or, for a text without
+    an answer, the text's first token."""
     front: int
     """The number of tokens in front of the text, such as BOS."""
     locale: str = ""
@@ -34,13 +36,13 @@ class Encoded:
 
     @property
     def first(self) -> int:
-        """The index of the first learned token in the row. The index is at least 1, because the model does not predict the first
-        token of a row."""
+        """The index of the first token that training learns to predict, counted from the beginning of the sequence. The index is
+        at least 1, because the model does not predict the first token of a sequence."""
         return max(self.start, 1)
 
     @property
     def learned(self) -> int:
-        """The number of tokens that are learned."""
+        """The number of tokens that training learns to predict."""
         return max(0, len(self.ids) - self.first)
 
 
@@ -54,11 +56,12 @@ class Padded:
     own: Bool[Tensor, "text pos"]
     """A mask that is true for the tokens of the text, and false for tokens in front, such as BOS, and for padding."""
     learned: Bool[Tensor, "text pos"]
-    """A mask that is true for the tokens whose probability is learned."""
+    """A mask that is true for the tokens that training learns to predict."""
 
 
 def encoded(tokenizer: Tokenizer, text: str, code: str, answer: str = "") -> Encoded:
-    """Returns the tokens of a text, or of a question with its answer. If there is an answer, only its tokens are learned.
+    """Returns the tokens of a text, or of a question with its answer. If there is an answer, training learns to predict only the
+    tokens of the answer.
 
     Args:
         tokenizer: the model's tokenizer.
@@ -78,12 +81,12 @@ def encoded(tokenizer: Tokenizer, text: str, code: str, answer: str = "") -> Enc
 
 
 def encoded_row(tokenizer: Tokenizer, row: ParallelText, code: str) -> Encoded:
-    """Returns one locale's text of a row, with its answer if it has one.
+    """Returns the tokens of a parallel text in one locale, followed by the tokens of its answer if there is an answer.
 
     Args:
         tokenizer: the model's tokenizer.
         row: a parallel text.
-        code: one of its locales.
+        code: the code of one of the locales of the parallel text.
     """
     return encoded(tokenizer, row.texts[code], code, row.answers.get(code, ""))
 
@@ -93,7 +96,7 @@ def padded(texts: Sequence[Encoded], pad: int, device: torch.device) -> Padded:
 
     Args:
         texts: the texts.
-        pad: the token with which shorter texts are padded.
+        pad: the id of the token with which shorter texts are padded.
         device: the device of the tensors.
     """
     length = max(len(text.ids) for text in texts)
@@ -124,7 +127,7 @@ def check_languages(tokenizer: Tokenizer, rows: Iterable[ParallelText], codes: S
         n: the number of texts of a locale that are checked.
 
     Raises:
-        DataError: a locale has more tokens than characters, or consists mostly of unknown tokens.
+        DataError: the texts of a locale have too many tokens per character, or too many unknown tokens.
     """
     texts: dict[str, list[str]] = {code: [] for code in codes}
     for row in rows:

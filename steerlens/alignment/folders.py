@@ -1,4 +1,4 @@
-"""The folder of a training run: its card, its checkpoints, and the files that stay at the end."""
+"""The folder of a training run: its card, its checkpoints, and the files that remain after the training."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _COLUMNS = ["step", "part", "value"]
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Makes the folder. Inside the ``with`` block, no other process can train in the folder.
+    """Creates the folder. Inside the ``with`` block, no other process can train in the folder.
 
     Raises:
         FileError: another process is training in the folder, or the folder cannot be made.

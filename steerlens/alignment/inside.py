@@ -32,13 +32,14 @@ BEFORE = "before"
 class Inside(ResultTable):
     """A table of measures of the base model (``before``) and of each method's model, by layer and locale.
 
-    The columns are model (``before``, or the method's name), locale, layer, measure, of, value, low, high and n. ``low`` and
-    ``high`` are the ends of the value's 95% interval, or NaN if there is no interval. The measures are those of
-    ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1`` and ``linear CKA`` between a locale and English, for factual
-    and cultural prompts; ``relative norm`` and ``cosine`` of EN and LOC) and ``separability`` (the held-out AUROC of factual and
-    cultural prompts). A method's model also has ``kept direction`` (the cosine between its own EN or LOC vector and the base
-    model's) and ``moved``. ``moved`` is the mean distance by which the locale's cultural prompts moved along the base model's LOC
-    vector, where 1 is the length of the vector. A negative number is a movement away from the local answers.
+    The columns are model (``before``, or the method's name), locale, layer, measure, of, value, low, high and n. ``of`` is the
+    kind of prompts, or the vector, to which the measure belongs. ``low`` and ``high`` are the ends of the value's 95% interval,
+    or NaN if there is no interval. The measures are those of ``sl.probing.geometry`` (``centred cosine``, ``retrieval at 1`` and
+    ``linear CKA`` between a locale and English, for factual and cultural prompts; ``relative norm`` and ``cosine`` of EN and LOC)
+    and ``separability`` (the held-out AUROC of factual and cultural prompts). A method's model also has ``kept direction`` (the
+    cosine between its own EN or LOC vector and the base model's) and ``moved``. ``moved`` is the mean distance by which the
+    locale's cultural prompts moved along the base model's LOC vector, where 1 is the length of the vector. A negative number is a
+    movement away from the local answers.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("model", "locale", "layer", "measure", "of", "value", "low", "high", "n")
@@ -48,10 +49,10 @@ class Inside(ResultTable):
 
         Args:
             measure: a value of the column ``measure``.
-            of: a value of the column ``of`` that the measure has.
+            of: a value of the column ``of`` that occurs with this measure.
 
         Raises:
-            UnknownNameError: the table does not have the measure, or does not have the measure for this value of ``of``.
+            UnknownNameError: the table does not have the measure, or does not have this value of ``of`` for the measure.
         """
         from steerlens.plotting import inside_figure
 
@@ -61,7 +62,7 @@ class Inside(ResultTable):
         return inside_figure(part[part["of"] == of], measure, of)
 
     def summary(self) -> "pd.DataFrame":
-        """Returns the mean over layers and locales of each measure, with one column per model."""
+        """Returns the mean of each measure over layers and locales, with one column per model."""
         keys = ["measure", "of"]
         return self.frame.pivot_table(index=keys, columns="model", values="value", sort=False).reset_index()
 
@@ -75,19 +76,20 @@ def inside(
     draws: int = 200,
     seed: int = 0,
 ) -> Inside:
-    """Measures by layer what aligned models changed: the similarity of languages, the separability of the kinds of prompts, and
-    the directions of the EN and LOC vectors.
+    """Measures at each layer what alignment changed in the model: the similarity of languages, the separability of the kinds of
+    prompts, and the directions of the EN and LOC vectors.
 
     Args:
         model: the base model.
-        methods: the methods or models by name. A method, such as ``Aligned``, must have its own model.
-        items: factual and cultural items in English and in other locales, for example a sample of test.
+        methods: the methods or models by name. A method, such as ``Aligned``, must change the weights of the model and must not
+            steer.
+        items: factual and cultural items in English and in other locales, for example a sample of the test part.
         layers: the block indices. ``None`` takes all blocks.
-        draws: the number of random halves and resamples for intervals.
-        seed: the seed of these draws.
+        draws: the number of random halves of the concepts, and of bootstrap resamples, from which intervals are computed.
+        seed: the seed of the random halves and resamples.
 
     Raises:
-        SettingsError: a method has the name of the base model, or a method steers.
+        SettingsError: a method has the name ``before``, which is reserved for the base model, or a method steers.
         DataError: no locale shares enough concepts with English.
     """
     import pandas as pd

@@ -1,5 +1,5 @@
-"""A loss term that protects localization. While a method aligns the model, the term keeps the component of prompts along the LOC
-direction unchanged."""
+"""A loss term that protects localization. While a method aligns the model, the term keeps the component of the prompts' residuals
+along the LOC direction unchanged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,26 +22,28 @@ from steerlens.steering import VectorSet
 
 @dataclass(frozen=True)
 class Keep:
-    """The part of the residual stream that an alignment should leave unchanged. This part is the component of prompts along the
-    LOC direction after one block.
+    """The part of the residual stream that an alignment should leave unchanged. This part is the component of the prompts'
+    residuals along the LOC direction, after one block.
 
     ``movement_loss`` at the last token of implicit cultural prompts is multiplied by ``weight`` and added to the method's loss.
     No paper uses this term. Training with the term shows whether alignment always erases culture.
     """
 
     vectors: VectorSet
-    """The LOC vector of every aligned locale, made by ``take`` from the train part."""
+    """The LOC vector of every aligned locale, which ``take`` computes from the train part of the items."""
     layer: int
-    """The index of the block after which prompts are compared with the model before training."""
+    """The index of the block after which the prompts' residuals are compared with those of the model before training."""
     items: Items
-    """Cultural items, for example those of train, whose implicit prompts are compared. Their answers are not read."""
+    """Cultural items, for example those of the train part. Their implicit prompts are compared, and their answers are not
+    used."""
     weight: float = 1.0
-    """The factor on the loss. With factor 1, a movement by the complete LOC vector adds one nat to the loss."""
+    """The factor by which this loss term is multiplied. With factor 1, the loss increases by one nat if every prompt moves by its
+    complete LOC vector."""
     name: str = "LOC"
-    """The name of the vectors."""
+    """The name that the LOC vectors have in ``vectors``."""
 
     def __post_init__(self) -> None:
-        check_positive("keeping prompts where they are", weight=self.weight)
+        check_positive("Keep", weight=self.weight)
 
     def prompts(self, model: LensModel, locales: Sequence[str]) -> tuple[Encoded, ...]:
         """Returns the implicit cultural prompts of the given locales as tokens.
@@ -53,7 +55,7 @@ class Keep:
         Raises:
             FingerprintError: the vectors were taken from another model.
             DataError: the items contain no cultural prompts for one of these locales.
-            SettingsError: a locale has no vector with one direction.
+            SettingsError: a locale has no vector with this name, or its vector does not have exactly one direction.
             LayerError: the vectors were not taken at the layer.
         """
         self.vectors.fingerprint.check(model.fingerprint, "the vector given to keep")
@@ -61,7 +63,7 @@ class Keep:
         if lacking := [code for code in locales if code not in {item.locale for item in found}]:
             raise DataError(
                 f"{self.items!r} contain no cultural items of {', '.join(lacking)}: expected cultural items of every trained "
-                "locale, because their component along the vector is kept. Give the items of train."
+                "locale, because the prompts of these items are compared with the model before training. Give the items of train."
             )
         for code in locales:
             self.direction(code)

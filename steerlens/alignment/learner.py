@@ -1,5 +1,5 @@
-"""The model that is trained, in the form that losses need: residuals at a layer, and log probabilities of the learned
-tokens."""
+"""The model that is trained, in the form that losses need: residuals at a layer, and log probabilities of the tokens that
+training learns to predict."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -63,7 +63,7 @@ class Learner:
             texts: the texts.
             layer: the block's index.
             pooled: ``mean`` or ``last``.
-            before: whether the model before training is read, without gradients.
+            before: whether the residuals of the model before training are returned. These residuals have no gradients.
 
         Raises:
             LayerError: the model does not have the layer.
@@ -90,11 +90,12 @@ class Learner:
         return einsum(residual, weights, "text pos d, text pos -> text d")
 
     def log_probabilities(self, texts: Sequence[Encoded], *, before: bool = False) -> Float[Tensor, " text"]:
-        """Returns the sum of the log probabilities of each text's learned tokens, in nats.
+        """Returns, for each text, the sum of the log probabilities of the tokens that training learns to predict, in nats.
 
         Args:
             texts: the texts.
-            before: whether the model before training is used, without gradients.
+            before: whether the log probabilities of the model before training are returned. These log probabilities have no
+                gradients.
         """
         batch = self.pad_all(texts)
         asked = torch.zeros_like(batch.learned)
@@ -106,7 +107,8 @@ class Learner:
         return found.sum(dim=1)
 
     def nll(self, texts: Sequence[Encoded]) -> Float[Tensor, ""]:
-        """Returns the negative log likelihood of the texts' learned tokens, in nats per token. This is the language-model loss.
+        """Returns the language-model loss: the negative log likelihood of the tokens that training learns to predict, in nats per
+        token.
 
         Args:
             texts: the texts.
@@ -114,17 +116,18 @@ class Learner:
         return -self.log_probabilities(texts).sum() / sum(text.learned for text in texts)
 
     def check(self, texts: Sequence[Encoded], base: LensModel, tolerance: float = 1e-2) -> None:
-        """Checks that logits that are computed only at some tokens equal the logits of a complete pass. Also checks that the
-        trained model is the base model.
+        """Checks that logits that are computed only at some tokens equal the logits of a complete forward pass. Also checks that
+        the model that will be trained equals the base model.
 
         Args:
             texts: a few texts.
             base: the model as ``sl.load`` returned it, before its files were read again for training.
-            tolerance: the largest difference of a log probability, or of a residual relative to its size.
+            tolerance: the largest allowed difference of a log probability. The allowed difference of a residual, relative to its
+                norm, is ten times larger.
 
         Raises:
-            ModelError: the architecture changes the logits in a way that steerlens does not know, or the files contain a
-                different model than before.
+            ModelError: the architecture changes the logits in a way that steerlens does not know, or the model files have changed
+                since the base model was loaded.
         """
         batch = self.pad_all(texts)
         with torch.no_grad():
@@ -154,7 +157,7 @@ class Learner:
         if not (apart < 10 * tolerance).all():
             raise ModelError(
                 f"the model that was read from {base.name} for training differs from the given model (residuals differ by "
-                f"{apart.max().item():.0%}): the files or the revision have changed. Load the model again, with revision=."
+                f"{apart.max().item():.0%}): the files or the revision have changed. Load the model again, with revision=…."
             )
 
     @contextmanager

@@ -13,7 +13,7 @@ from steerlens.numeric import layers_of
 from steerlens.training import TrainingSettings
 
 _ATTENTION_DROPOUT = {"attention_dropout", "attn_pdrop", "dropout_p"}
-"""The names of the dropout rate in attention modules."""
+"""The attribute names under which attention modules store their dropout rate."""
 _ATTENTION = ("attn", "attention")
 """Words in the names of attention modules."""
 
@@ -30,7 +30,8 @@ def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -
         weights: ``all`` for all linear maps of the blocks, or ``attention`` for only the linear maps of attention.
 
     Raises:
-        ModelError: peft is not installed, the model cannot be loaded again, or its blocks have no linear maps of this kind.
+        ModelError: peft is not installed, the model cannot be loaded again, or its blocks have no linear maps of the kind in
+            ``weights``.
         LayerError: the settings name a layer that the model does not have.
     """
     try:
@@ -44,8 +45,11 @@ def learner_of(model: LensModel, settings: TrainingSettings, weights: Weights) -
     names = names_of_blocks(hf, model.n_layers)
     targets = [target for layer in layers for target in _linear(hf, names[layer], weights)]
     if not targets:
-        kind = "linear maps that attend" if weights == "attention" else "linear maps"
-        raise ModelError(f"{model.name} has no {kind} in blocks {list(layers)}: expected at least one, to train an adapter.")
+        kind = "linear maps of attention" if weights == "attention" else "linear maps"
+        raise ModelError(
+            f"{model.name} has no {kind} in blocks {list(layers)}: expected at least one, because the adapter is trained on "
+            "linear maps. Use another model."
+        )
     for module in hf.modules():  # the model before training is compared with: noise would be a difference
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -78,12 +82,13 @@ def names_of_blocks(hf: Any, n_layers: int) -> list[str]:
         if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
             return [f"{name}.{at}" for at in range(n_layers)]
     raise ModelError(
-        f"the list of the {n_layers} blocks of {type(hf).__name__} cannot be found, so steerlens cannot train this model."
+        f"the list of the {n_layers} blocks of {type(hf).__name__} cannot be found, so steerlens cannot train this model. Use a "
+        "model of another architecture."
     )
 
 
 def _linear(hf: Any, block: str, weights: Weights) -> list[str]:
-    """Returns the names of a block's linear maps. In GPT-2, linear maps have a separate class."""
+    """Returns the names of a block's linear maps. In GPT-2, linear maps have the class ``Conv1D``."""
     from transformers.pytorch_utils import Conv1D
 
     found = [

@@ -26,7 +26,7 @@ def contrastive_loss(
         temperature: the divisor of similarities. With a smaller divisor, the most similar wrong translation has more influence on
             the loss.
         same: a mask ``[pair, pair]`` that is true for pairs with the same meaning, such as two wordings of one fact. Pairs with
-            the same meaning are not used as wrong answers for each other.
+            the same meaning are not used as negatives for each other.
     """
     similarity = einsum(normalize(own, dim=1), normalize(other, dim=1), "a d, b d -> a b") / temperature
     right = torch.arange(len(own), device=own.device)
@@ -64,8 +64,8 @@ def preference_loss(
 def movement_loss(
     after: Float[Tensor, "prompt d_model"], before: Float[Tensor, "prompt d_model"], vectors: Float[Tensor, "prompt d_model"]
 ) -> Float[Tensor, ""]:
-    """Returns a measure of how far residuals moved along vectors. The measure is the mean over prompts of the squared movement,
-    as a share of the vector's length.
+    """Returns a measure of how far residuals moved along given vectors. The measure is the mean over prompts of the squared
+    movement, where a movement by the length of the prompt's vector counts as 1.
 
     ``mean_i (((after_i - before_i) . v_i) / (v_i . v_i))^2``: a prompt that moved by its complete vector, in either direction,
     contributes 1. A prompt that moved at right angles to its vector contributes 0.

@@ -1,5 +1,5 @@
-"""MidAlign, which makes the middle-layer residuals of parallel texts more similar. Batches of this loss alternate with batches of
-the language-model loss."""
+"""MidAlign: a contrastive loss makes the middle-layer residuals of parallel texts more similar. Training steps with this loss
+alternate with training steps with the language-model loss."""
 
 import logging
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ _log = logging.getLogger("steerlens")
 class MidAlign(Objective):
     """The contrastive loss of pooled middle-layer residuals, alternating with the language-model loss.
 
-    In one kind of batch, training minimises ``contrastive_loss`` of the mean residuals of a text and of its translation after one
-    middle block. In every second batch, training minimises the negative log likelihood of texts in all locales.
+    One training step minimises ``contrastive_loss`` between the mean residuals of texts and of their translations, after one
+    middle block. The next training step minimises the negative log likelihood of texts in all locales.
     """
 
     layer: int
     """The index of the block after which residuals are aligned."""
     temperature: float = 0.1
-    """The divisor of similarities."""
+    """The number by which similarities are divided in the contrastive loss."""
     centred: bool = True
     """Whether the mean of the batch, over the two languages together, is subtracted before similarities are computed. In many
     models, one direction that all texts share accounts for nearly the complete norm. Without the subtraction, all cosines are
     then near 1, and the loss does not fall."""
     name: ClassVar[str] = "MidAlign"
     source: ClassVar[str] = (
-        "Liu and Niehues, arXiv 2502.14830. Differs: the batch's mean is taken off the residuals; the contrastive loss is taken "
-        "in both directions and averaged; wordings of one concept are no wrong answers for each other; the language model's loss "
-        "replaces the loss of their task."
+        "Liu and Niehues, arXiv 2502.14830. Differences from the paper: the mean of the batch is subtracted from the residuals; "
+        "the contrastive loss is computed in both directions and averaged; texts about the same concept are not used as "
+        "negatives for each other; the language-model loss replaces the loss of the paper's task."
     )
 
     least_batch: ClassVar[int] = 2
@@ -84,6 +84,6 @@ class MidAlign(Objective):
 
 
 def _same(one: Example, other: Example) -> bool:
-    """Returns whether two examples must not be wrong answers for each other, because they are about the same concept or share a
+    """Returns whether two examples must not be negatives for each other, because they are about the same concept or share a
     text."""
     return one.about == other.about or any(a.ids == b.ids for a, b in zip(one.texts, other.texts, strict=True))

@@ -15,22 +15,22 @@ from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 Weights = Literal["all", "attention"]
-"""The weights of a block that an adapter changes."""
+"""The weights of a block that an adapter changes: all linear maps, or only the linear maps of attention."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """The input of a loss: one text, or parallel texts."""
+    """The input of a loss: one text, or several related texts."""
 
     texts: tuple[Encoded, ...]
-    """One text, or several texts with the same meaning, of which the first text is in English."""
+    """One text, or several texts. The method decides which texts these are, for example an English text and its translation."""
     about: str
     """The subject of the example, which is the id of its concept or the key of its row. Two examples with the same subject are
-    not used as wrong answers for each other."""
+    not used as negatives for each other."""
 
 
 Stream = Sequence[Example]
-"""Examples from which batches are made. A method with several streams takes a batch from each stream in turn."""
+"""Examples from which batches are made. If a method has several streams, the training steps use each stream in turn."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Objective(ABC):
 
     @abstractmethod
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
-        """Returns the examples of each kind of batch.
+        """Returns the training examples, with one stream for each kind of batch.
 
         Args:
             corpus: the parallel texts.
@@ -64,7 +64,7 @@ class Objective(ABC):
 
     @abstractmethod
     def losses(self, learner: Learner, batch: Sequence[Example], stream: int) -> dict[str, Float[Tensor, ""]]:
-        """Returns the parts of the loss of a batch by name. Training minimises the sum of the parts.
+        """Returns the loss terms of a batch by name. Training minimises the sum of the terms.
 
         Args:
             learner: the model that is trained.
@@ -81,7 +81,7 @@ def check_positive(whose: str, **settings: float) -> None:
     """Raises an error for settings that are not numbers above zero.
 
     Args:
-        whose: the owner of the settings, for the error.
+        whose: the name of the method to which the settings belong, for the error message.
         settings: the numbers by name.
 
     Raises:

@@ -17,14 +17,14 @@ class Batch:
     """The index of the method's stream to which the examples belong."""
     examples: tuple[Example, ...]
     kept: tuple[Encoded, ...] = ()
-    """Prompts whose component along the LOC direction should not change."""
+    """Prompts whose residuals should keep their component along the LOC direction."""
 
 
 class Batches(Sequence[Batch]):
-    """All batches of a run, in order. The updates use each stream in turn. When all examples of a stream were used, the stream is
-    shuffled again.
+    """All batches of a run, in order. The training steps use each stream in turn. When all examples of a stream have been used,
+    the stream is shuffled again.
 
-    All batches of one update belong to the same stream, so their gradients come from the same loss.
+    All batches of one training step belong to the same stream, so their gradients come from the same loss.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class Batches(Sequence[Batch]):
         """Draws the order of the examples.
 
         Args:
-            streams: the examples of each kind of batch.
-            kept: prompts whose component along the LOC direction should not change. The sequence can be empty.
-            steps: the number of updates.
+            streams: the streams of examples that the method returns.
+            kept: prompts whose residuals should keep their component along the LOC direction. The sequence can be empty.
+            steps: the number of training steps.
             size: the number of examples in a batch.
-            accumulate: the number of batches in an update.
+            accumulate: the number of batches in a training step.
             seed: the seed of the order.
         """
         self._streams, self._kept, self._size, self._accumulate, self._n = streams, kept, size, accumulate, steps * accumulate
@@ -62,6 +62,7 @@ class Batches(Sequence[Batch]):
 
 
 def _shuffled(n: int, length: int, rng: np.random.Generator) -> list[int]:
-    """Returns ``length`` indices below ``n``. All indices follow in a random order, and then again in a new random order."""
+    """Returns ``length`` indices below ``n``. Each index occurs once in a random order, then once in a new random order, and so
+    on."""
     rounds = -(-length // n)
     return [int(i) for _ in range(rounds) for i in rng.permutation(n)][:length]

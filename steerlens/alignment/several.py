@@ -1,4 +1,4 @@
-"""Runs several trainings, one after another or in separate workers."""
+"""Executes several training runs, one after another or in separate workers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ class Training:
     settings: TrainingSettings | None = None
     """The settings of the training. ``None`` uses the defaults."""
     keep: Keep | None = None
-    """What the training should leave unchanged. ``None`` means nothing."""
+    """The component of the residual stream that training should leave unchanged. ``None`` protects no component."""
     held_out: Items | None = None
-    """Items whose answers no text may contain. ``None`` skips this check."""
+    """Items whose answers the texts of the corpus must not reveal. ``None`` skips this check."""
 
     @property
     def folder(self) -> Path:
@@ -52,15 +52,15 @@ def train_all(model: LensModel, trainings: Sequence[Training], *, executor: Exec
     Args:
         model: the base model, which is not changed.
         trainings: the trainings to run.
-        executor: the executor that runs the trainings. ``sweep`` takes the same executors. ``None`` trains in this process.
-            Workers on other machines write into a folder that all machines share under the same path.
+        executor: the executor that runs the trainings. ``sweep`` takes the same executors. ``None`` trains in this process. If
+            workers run on other machines, all machines must share the folder under the same path.
 
     Returns:
         The trained adapters, in the order of ``trainings``.
 
     Raises:
         SettingsError: two trainings use the same folder, or ``train`` raises this error.
-        DataError, ModelError, FingerprintError: the same reasons as in ``train``.
+        DataError, ModelError, FingerprintError: ``train`` raises one of these errors.
         FileError: a checkpoint cannot be written, or a worker on another machine wrote into a folder that is not shared.
     """
     folders = [training.folder for training in trainings]

@@ -22,7 +22,8 @@ def about(row: ParallelText) -> str:
 def single_texts(
     corpus: ParallelCorpus, codes: Sequence[str], tokenizer: Tokenizer, *, answered: bool = False
 ) -> tuple[Example, ...]:
-    """Returns every text of the given locales as a separate example. If a question has an answer, only the answer is learned.
+    """Returns every text of the given locales as a separate example. If a question has an answer, training learns to predict only
+    the answer.
 
     Args:
         corpus: the parallel texts.
@@ -57,7 +58,7 @@ def some(found: tuple[Example, ...], what: str) -> tuple[Example, ...]:
 
     Args:
         found: the examples.
-        what: a description of their source, for the error.
+        what: a description of the expected examples, for the error message.
 
     Raises:
         DataError: there are no examples.

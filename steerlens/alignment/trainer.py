@@ -20,11 +20,13 @@ from steerlens.progress import progress
 from steerlens.training import TrainingSettings
 
 KEPT = "kept"
-"""The name in the log of the loss term that keeps prompts unchanged."""
+"""The name of the loss term of ``Keep`` in the log."""
 _VALUES = 10
-"""The number of first and last values of a part of the loss that are compared to detect divergence."""
+"""The number of values at the beginning, and also at the end, of the log of a loss term that are compared to detect
+divergence."""
 _DIVERGED = 3.0
-"""The loss diverges if the mean of the last values is more than this factor times the largest first value."""
+"""A loss term counts as diverging if the mean of its last values is more than this factor times the largest of its first
+values."""
 
 
 class AlignmentTrainer(Trainer):  # type: ignore[misc]
@@ -45,12 +47,12 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
 
         Args:
             learner: the model that is trained.
-            objective: the method.
+            objective: the alignment method.
             batches: the batches of the training, in order.
             settings: the settings of the training.
             folder: the folder of the adapter.
-            accumulate: the number of batches in an update.
-            keep: what the training should leave unchanged, or ``None``.
+            accumulate: the number of batches in a training step.
+            keep: the component of the residual stream that training should leave unchanged, or ``None``.
         """
         own = learner.device
         arguments = TrainingArguments(
@@ -83,24 +85,24 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         self.add_callback(self._watch)
         self.learner, self.objective, self.keep = learner, objective, keep
         self.seen: dict[str, list[float]] = {}
-        """The parts of the loss in the batches of this update."""
+        """The values of each loss term in the batches of this training step, by the name of the term."""
 
     def close(self) -> None:
         """Removes the progress bar, even if the training ended with an error."""
         self._watch.close()
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002
-        """Returns the loss of a batch, which is the sum of its parts. The parts are also recorded for the log.
+        """Returns the loss of a batch, which is the sum of its loss terms. The terms are also recorded for the log.
 
         Args:
-            model: the model in the form in which the trainer wraps it. The learner has the same model.
+            model: the model as Transformers wraps it. This argument is not used, because the learner contains the same model.
             inputs: ``{"batch": Batch}``.
             return_outputs: whether an empty dictionary is returned with the loss.
             num_items_in_batch: an argument of Transformers that is not used, because losses are means.
 
         Raises:
-            ModelError: a part is not finite.
-            SettingsError: a part of the loss does not depend on the adapter, so nothing is learned from this part.
+            ModelError: a loss term is not finite.
+            SettingsError: a loss term does not depend on the adapter, so nothing is learned from this term.
         """
         batch: Batch = inputs["batch"]
         parts = self.objective.losses(self.learner, batch.examples, batch.stream)
@@ -121,7 +123,7 @@ class AlignmentTrainer(Trainer):  # type: ignore[misc]
         return (total, {}) if return_outputs else total
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-        """Returns 0, because operations are not counted.
+        """Returns 0, because floating-point operations are not counted.
 
         Args:
             inputs: a batch.
@@ -171,7 +173,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         self._bar.initial = self._bar.n = state.global_step  # the speed is that of the steps from here on
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:  # noqa: ARG002
-        """Records and shows the parts of the loss, and checks whether a part diverges."""
+        """Records and shows the loss terms, and checks whether a term diverges."""
         means = {name: sum(values) / len(values) for name, values in self._trainer.seen.items()}
         self._trainer.seen = {}
         state.log_history += [{"step": state.global_step, "part": name, "value": value} for name, value in means.items()]

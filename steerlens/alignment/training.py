@@ -31,7 +31,7 @@ from steerlens.training import TrainingSettings
 
 _log = logging.getLogger("steerlens")
 _NO_MEMORY = ("can't allocate memory", "out of memory")
-"""Texts in the errors of memory allocators that do not have a separate error class."""
+"""Texts in out-of-memory errors whose class does not show that memory is the cause."""
 
 
 def train(
@@ -57,8 +57,9 @@ def train(
         locales: the locales that are aligned with English; ``None`` takes all locales of the corpus except English.
         out: the folder for the adapter, its checkpoints, its card and its log.
         settings: the settings of the training. ``None`` uses the defaults.
-        keep: what the training should leave unchanged. ``None`` means nothing.
-        held_out: items whose answers no text may reveal, such as the items of dev and test. ``None`` skips this check.
+        keep: the component of the residual stream that training should leave unchanged. ``None`` protects no component.
+        held_out: items whose answers the texts of the corpus must not reveal, such as the items of dev and test. ``None`` skips
+            this check.
 
     Raises:
         DataError: the corpus contains nothing that the method can use, or contains answers of held-out items, or the tokenizer
@@ -66,7 +67,7 @@ def train(
         SettingsError: there are no locales, a batch has too few examples for the method, or the folder contains another run or
             other files.
         ModelError: peft is not installed, the model cannot be trained, the memory is too small, or the loss diverges.
-        FileError: a checkpoint cannot be written (the last written one is kept), or another process is training in the folder.
+        FileError: a checkpoint cannot be written (earlier checkpoints are kept), or another process is training in the folder.
         FingerprintError: the vectors in ``keep`` belong to another model.
     """
     chosen, codes, folder = settings or TrainingSettings(), _locales(corpus, locales), Path(out).expanduser().resolve()
@@ -147,8 +148,8 @@ def _card(
 
 
 def _usable(streams: Sequence[Stream], most: int) -> tuple[tuple[Stream, ...], int]:
-    """Returns the examples whose texts have learned tokens and at most ``most`` tokens, and the number of examples that are left
-    out."""
+    """Returns the examples whose texts have at most ``most`` tokens and at least one token to learn. Also returns the number of
+    examples that are left out."""
     kept = tuple(
         tuple(one for one in stream if all(text.learned and len(text.ids) <= most for text in one.texts)) for stream in streams
     )
@@ -222,7 +223,7 @@ class _Run:
             size, accumulate = smaller, accumulate * (size // smaller)
             _log.warning(
                 "a batch of this size does not fit into memory, so training continues with a batch size of %d and %d batches per "
-                "update. With smaller batches, a contrastive loss uses fewer wrong answers.",
+                "update. With smaller batches, a contrastive loss uses fewer negatives.",
                 *(size, accumulate),
             )
 

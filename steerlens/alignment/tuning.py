@@ -19,14 +19,14 @@ from steerlens.models.tokens import Tokenizer
 class MultilingualTuning(Objective):
     """The negative log likelihood of answers to the same questions in every language.
 
-    Rows with a single locale are also used. A corpus can therefore contain questions about a country's culture with the answers
-    of this country.
+    Questions that exist in only one locale are also used. A corpus can therefore contain questions about a country's culture with
+    the answers of this country.
     """
 
     name: ClassVar[str] = "multilingual tuning"
     source: ClassVar[str] = (
-        "Supervised fine-tuning on translated instructions, as in Muennighoff et al. (arXiv 2211.01786). Differs: a LoRA "
-        "adapter; short answers."
+        "Supervised fine-tuning on translated instructions, as in Muennighoff et al. (arXiv 2211.01786). Differences "
+        "from the paper: only a LoRA adapter is trained, and the answers are short."
     )
 
     def streams(self, corpus: ParallelCorpus, locales: Sequence[str], tokenizer: Tokenizer) -> tuple[Stream, ...]:
@@ -45,7 +45,7 @@ class MultilingualTuning(Objective):
 
         Args:
             learner: the model that is trained.
-            batch: examples of the only stream.
-            stream: always 0.
+            batch: the examples of one batch.
+            stream: the index of the stream, which is 0 because this method has only one stream.
         """
         return {"answers": learner.nll([text for example in batch for text in example.texts])}

@@ -16,7 +16,8 @@ from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
 
 _ENOUGH = 10
-"""The smallest number of concepts of each kind for measuring how well the form of prompts distinguishes the kinds."""
+"""The smallest number of factual and of cultural concepts with which ``steerlens data check`` measures how well the form of
+prompts distinguishes the two kinds."""
 _REPEATS = 0.2
 """A share of four-token sequences that occurred earlier in the same text. From this share on, a text counts as repetitive."""
 
@@ -117,8 +118,8 @@ def _shown(items: Items, args: Namespace) -> str:
 
 
 def _checked(items: Items, args: Namespace) -> str:
-    """Raises an error that lists all problems. If there are no problems, returns a text that says how well form alone
-    distinguishes factual from cultural prompts."""
+    """Raises an error that lists all problems. If there are no problems, returns a text that says how well the form of prompts
+    alone distinguishes factual from cultural prompts."""
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)

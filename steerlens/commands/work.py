@@ -35,7 +35,7 @@ _ENDS = 5
 
 
 def demo(args: Namespace) -> str:
-    """Runs the whole chain. Returns the table of results, the chosen plans, the findings and the path of the report."""
+    """Runs the complete study. Returns the table of results, the chosen plans, the findings and the path of the report."""
     items, locales = arguments.items(args)
     settings = arguments.study(args, locales)
     Folder.ready(args.out)
@@ -160,8 +160,9 @@ def _placing(args: Namespace, locale: str, name: str) -> list[str]:
 
 
 def plane(args: Namespace) -> str:
-    """Places saved plans and adapters on the plane, measured on the test part of the items. The test part has the default share
-    of a split and not the larger share of a study, because plans of ``search`` and adapters may come from all other items."""
+    """Places saved plans and adapters on the plane, measured on the test part of the items. The test part has the same size as in
+    ``search`` and ``align``, which use all other items. The test part of a study is larger and could therefore contain items on
+    which a plan was chosen or an adapter was trained."""
     plans, adapters = named("plan", args.plan), named("adapter", args.adapter)
     if not plans and not adapters:
         raise SettingsError("no methods given: expected at least one --plan NAME=FILE or --adapter NAME=FOLDER.")

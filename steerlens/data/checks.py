@@ -1,4 +1,4 @@
-"""Checks the requirements on items that are used for claims. All problems of all items are returned in one list."""
+"""Checks whether items meet the requirements for an experiment. All problems of all items are returned in one list."""
 
 import re
 from collections import Counter
@@ -12,8 +12,8 @@ from steerlens.data.rows import same_text
 from steerlens.data.scripts import foreign, own_letters
 
 _TOLERANCE = 4.0
-"""The number of standard deviations by which the count of an answer position may differ from an even share. A larger difference
-occurs by chance once in 15,000 cases."""
+"""The largest allowed difference between the number of right answers at a position and an even share, in standard deviations. A
+larger difference occurs by chance once in 15,000 cases."""
 _UNSPACED = ("Hans", "Hant", "Jpan", "Hang", "Thai", "Khmr")
 """The ISO 15924 codes of scripts in which words are written without spaces, or together with their particles."""
 _SENTENCE = 5
@@ -47,18 +47,21 @@ def check(items: Items, *, least_choices: int = 3) -> list[Problem]:
     - The prompt contains the answer as a word.
     - A text is not written in the script of the locale.
     - An implicit prompt names a country, a people, a language or a capital that the locale lists.
+    - A choice names a country, a people or a language that the locale lists.
     - An explicit prompt does not name its country.
 
     The function finds these problems of several items:
 
     - Two concepts have the same prompt.
     - A wrong choice is the answer of another concept with the same question.
-    - A concept is missing in a locale that has other concepts of the same kind, and no locale shares the answer.
+    - A concept is missing in a locale that has other concepts of the same kind. The missing concept is not a problem if the
+      locale has the same answer as another locale.
     - The letter format lists the right answers at one position more often or less often than chance explains.
 
     Args:
         items: the items to check, from one locale or several locales.
-        least_choices: the smallest number of different choices of an item. Every item of the atlas has three or more choices.
+        least_choices: the required minimum number of different choices of each item. Every item of the atlas has three or more
+            choices.
     """
     problems = [
         Problem(item.locale, item.concept, what) for item in items for what in _wrong(item, locale(item.locale), least_choices)

@@ -1,4 +1,5 @@
-"""Adds survey results to the atlas's cultural items. A table of ids joins people's votes to the concepts."""
+"""Adds survey results to the atlas's cultural items. The file of votes contains the number of votes for each concept and
+locale."""
 
 import json
 from dataclasses import replace

@@ -29,7 +29,7 @@ def load_items(path: str | Path, *, wordings: int = 1, cloze: bool = False) -> I
     factual row has ``choices`` (in CSV separated by ``|``) and ``answer``, which is exactly one of the choices. A cultural row
     has ``answers``, with one text for each locale including the locale of the row. CSV has one column for each locale, for
     example ``answer:es-ES``. A cultural row also has ``explicit``, the question that names the country. Without ``explicit``, the
-    row gives no LOC pair.
+    row gives no pair of prompts for a LOC vector.
 
     A choice or answer may be a list of equally correct names (in a CSV column ``answer:``, names are separated by ``|``). The
     first name is shown, and the name with the best score counts. A factual row may have ``wordings``, a list of more questions

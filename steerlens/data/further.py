@@ -12,7 +12,7 @@ from steerlens.storage import is_parsed, json_value
 
 Row = dict[str, Any]
 _FILE = "own.json"
-_BY = {"answers": "concept", "words": "word, of texts", "wordings": "concept, of objects"}
+_BY = {"answers": "an answer for each concept", "words": "a text for each word", "wordings": "an object for each concept"}
 _TEXTS, _LISTS = ("question", "cloze", "answer"), ("wordings", "templates", "choices")
 
 
@@ -48,15 +48,16 @@ def _own(code: str) -> Own:
         )
     for name, value in given.items():
         if not is_parsed(value, known[name]):
-            raise DataError(f"{file}: field {name!r} contains {value!r:.80}. Expected an object by {_BY[name]}.")
+            raise DataError(f"{file}: field {name!r} contains {value!r:.80}. Expected an object with {_BY[name]}.")
     return Own(**given)
 
 
 def further_rows(code: str) -> Callable[[Row], Row | None]:
-    """Returns a function that turns a row of the language into a row of the country. The function returns ``None`` for a concept
-    to which the country has no answer.
+    """Returns a function that turns a row of an atlas locale into a row of a further locale with the same language. The function
+    returns ``None`` for a cultural concept to which the further locale has no answer.
 
-    Only the first name of another country's answer is kept, because people of this country often also use the other names.
+    If an answer of another locale has several names, only the first name is kept. The other names are often also used in the
+    country of the further locale.
 
     Args:
         code: a further locale whose field ``like`` names a locale of the atlas.

@@ -37,7 +37,8 @@ class Evidence:
     votes: int
     """The number of people who gave the item's answer, under any of its names."""
     annotators: int
-    """The number of answers that all people gave. A person who gave several answers counts several times."""
+    """The total number of answers that people gave to the survey question. A person who gave several answers is counted several
+    times."""
     most: int = 0
     """The number of people who gave the most frequent answer."""
 
@@ -140,7 +141,8 @@ class Item:
         }
 
     def prompt(self, form: Form = "implicit") -> Prompt:
-        """Returns the open prompt of this item. The explicit ``form`` names the country, and the implicit form does not.
+        """Returns the open prompt of this item, which does not list the choices. The explicit ``form`` names the country, and the
+        implicit form does not.
 
         Raises:
             DataError: the explicit form is requested, but the item has no explicit question.
@@ -156,8 +158,8 @@ class Item:
 
 
 def letter_order(item: Item, seed: int = 0) -> list[int]:
-    """Returns the indices of the choices of ``item`` in the order of the letter format. The order depends on ``seed`` and the
-    concept, so the order is the same in all locales."""
+    """Returns the indices of the choices of ``item``, in the order in which the letter format lists the choices. The order
+    depends on ``seed`` and the concept, so the order is the same in all locales."""
     order = list(range(len(item.choices)))
     random.Random(f"{seed}/{item.concept}").shuffle(order)
     return order
@@ -300,8 +302,8 @@ class Items(Sequence[Item]):
 
         Args:
             locale: the locale that is contrasted with English.
-            kind: the kind of the concepts. ``cultural`` makes pairs of implicit cultural prompts, which show how much an EN
-                vector depends on facts.
+            kind: the kind of the concepts. ``cultural`` makes pairs of implicit cultural prompts. Vectors from these pairs show
+                how much an EN vector depends on facts.
 
         Raises:
             PairsError: no concept has prompts in both locales, or the locale is English.
@@ -310,8 +312,8 @@ class Items(Sequence[Item]):
         return english_pairs((*self.of(locale=ENGLISH).prompts(), *self.of(locale=locale).prompts()), locale, kind)
 
     def other_country_pairs(self, locale: str, country: str) -> PromptPairs:
-        """Returns pairs of an explicit prompt and the same prompt with the name of another country, in the same language. The
-        prompts of a pair differ only in the country, because the positive and the negative prompt name a country.
+        """Returns pairs of an explicit prompt and the same prompt with the name of another country, in the same language. Both
+        prompts of a pair name a country, so the prompts differ only in the country and not in their form.
 
         Args:
             locale: the locale of the questions.
@@ -338,8 +340,8 @@ class Items(Sequence[Item]):
     def named_pairs(self, locale: str, kind: Kind = "factual", country: str = "") -> PromptPairs:
         """Returns pairs of a question with the country's name in front (``España: ¿Qué …?``) and the question without the name.
 
-        The questions may also be factual, although factual questions have no LOC pairs. Pairs of factual questions show how much
-        a LOC vector depends on culture.
+        The questions may also be factual, although factual questions have no LOC pairs. Vectors from pairs of factual questions
+        show how much a LOC vector depends on culture.
 
         Args:
             locale: the locale of the questions.
@@ -355,8 +357,8 @@ class Items(Sequence[Item]):
         return named_pairs({item.concept: item.question for item in own.of(kind=kind)}, kind, locale, named)
 
     def split(self, *, seed: int = 0, shares: Shares = SHARES, holdout: Holdout = "concept") -> "Split":
-        """Divides the items into train, dev and test, at random and by concept. Each kind and topic is divided in about the given
-        shares.
+        """Divides the items into train, dev and test, at random and by concept. The items of each kind and topic are divided
+        approximately in the given shares.
 
         The part of a concept depends only on the seed and the concept's id, so the part does not change when items are added.
         Concepts whose ids are the same up to ``#`` go to the same part.
@@ -369,7 +371,7 @@ class Items(Sequence[Item]):
                 concept.
 
         Raises:
-            DataError: the shares do not add up to 1, or there are fewer than three concepts of a kind (or relations).
+            DataError: the shares do not add up to 1, or there are fewer than three concepts or relations of a kind.
             UnknownNameError: ``holdout`` is not ``concept`` or ``relation``.
         """
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:

@@ -18,7 +18,7 @@ ENGLISH = "en-US"
 locale."""
 _FILE = "locale.json"
 _CODE = re.compile(r"[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8})*")
-_EXPECTED = {"here": "texts by the name of their slot", "countries": "texts by the name of their slot, by the code of a locale"}
+_EXPECTED = {"here": "an object with a text for each slot", "countries": "an object with texts by slot for each locale code"}
 """A description of the expected value of each field that is not a text, for errors."""
 
 
@@ -113,7 +113,7 @@ def _read(folder: Traversable) -> Locale:
             raise DataError(f"{_FILE} in {folder}: field {name!r} contains {value!r:.80}; expected {expected}.")
     if like := given.get("like"):
         if like not in _folders():
-            raise UnknownNameError(f"locale that {folder.name} is like", like, _ordered(_folders()))
+            raise UnknownNameError(f"locale in the field like of {folder.name}", like, _ordered(_folders()))
         base = _fields_of(_folders()[like])
         given = {**base, **given, "countries": {**base.get("countries", {}), **given.get("countries", {})}}
     lacking, other = [name for name, needed in known.items() if needed and name not in given], [*given.keys() - known.keys()]

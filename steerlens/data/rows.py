@@ -1,7 +1,7 @@
 """Checks the rows of a file and turns them into items. After a row with a fault, the following rows are still read.
 
-A file can have millions of rows, so little is stored for each row. Many items are packed, places are stored as numbers, and only
-the first faults are stored as text.
+A file can have millions of rows, so little is stored for each row. A long list of items is packed, the place of each row is
+stored as a number, and only the first faults are stored as text.
 """
 
 import difflib
@@ -42,7 +42,7 @@ class RowFault:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One wording of a row's concept."""
+    """One wording of the question about a row's concept."""
 
     question: str
     explicit: str = ""
@@ -69,7 +69,8 @@ class RowReader:
     wordings: int = 1
     """The number of wordings that are read if a row has several wordings. Each wording becomes an item."""
     cloze: bool = False
-    """Whether the statement that ends before its answer is also read, if a row has this statement."""
+    """Whether a row's cloze statement, which ends before its answer, is also read. The statement becomes an additional
+    item."""
     _last_bad: str = ""
     _seen: dict[str, int] = field(default_factory=dict)
     """A number for each concept. The low bits are the index of the concept's first item. The high bits are the concept's kind and
@@ -169,7 +170,7 @@ class RowReader:
         return Items(items, name, dict(self.doubts))
 
     def fault(self, place: str, field_name: str, given: str, expected: str) -> None:
-        """Records one fault. The fault is only counted if many faults are already listed."""
+        """Records one fault. If many faults are already listed, the fault is only counted."""
         self.bad_rows += place != self._last_bad
         self._last_bad = place
         if len(self.faults) < MOST_FAULTS:
@@ -224,8 +225,8 @@ class RowReader:
         self._seen[concept] = packed | bit << _INDEX_BITS
 
     def _place_of(self, concept: str, first: int, code: str | None = None) -> str:
-        """Returns the place at which a concept was read. The place is searched only after a fault, so rows need no memory for the
-        place."""
+        """Returns the place at which a concept was read. The place is searched only after a fault, so no table from concepts
+        to places is stored."""
         for index in range(first, len(self.items) if not self.more_faults else first):
             if self.items[index].concept == concept and code in (None, self.items[index].locale):
                 packed = self._places[index]
@@ -233,7 +234,8 @@ class RowReader:
         return "an earlier row"
 
     def _wordings(self, place: str, row: Mapping[str, Any], code: str) -> list[Wording]:
-        """Returns the wanted wordings, from templates with a slot for the country or from texts."""
+        """Returns the wanted wordings of a row. The wordings are made from templates with a slot for the country, or are given
+        as texts."""
         found, cloze = self._templates(place, row, code) if "templates" in row else self._questions(place, row)
         wanted = found[: self.wordings] + ([cloze] if self.cloze and cloze else [])
         return [replace(one, suffix="#cloze" if one.cloze else f"#{at}" if at > 1 else "") for at, one in enumerate(wanted, 1)]

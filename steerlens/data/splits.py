@@ -1,4 +1,4 @@
-"""Decides to which part of a split a concept belongs.
+"""Decides whether a concept belongs to the train, dev or test part of a split.
 
 The part of a concept depends on the concept's id and the seed, so the part does not change when other concepts are added.
 Paraphrases of a concept have ids that are the same up to ``#``, and they go to the same part. On average, each topic is divided
@@ -19,8 +19,8 @@ _WORDING = re.compile(r"#(\d+|cloze)$")
 
 
 def group_of(concept: str) -> str:
-    """Returns the group of a concept, which is its id up to ``#``. The text after ``#`` distinguishes paraphrases. A group is
-    never divided."""
+    """Returns the group of a concept, which is its id up to ``#``. The text after ``#`` distinguishes paraphrases. All
+    paraphrases of a group go to the same part."""
     return concept.partition("#")[0]
 
 
@@ -36,7 +36,8 @@ def place(seed: int, name: str) -> float:
 
 
 def sides(groups: Iterable[str], shares: Shares, seed: int) -> dict[str, int]:
-    """Returns the part (0 train, 1 dev, 2 test) of each group, which depends on the group's number from ``place``.
+    """Returns the part (0 train, 1 dev, 2 test) of each group. The part depends on the number that ``place`` returns for the
+    group.
 
     If there are very few groups, a part can be empty by chance. The group with the nearest number is then moved to the empty
     part.

@@ -1,4 +1,5 @@
-"""Scores, layer sweeps, choices, the search for plans, methods on the transfer-localization plane, effects and side effects."""
+"""Evaluates steering and other methods: scores of items, layer sweeps, the choice and the search of plans, the
+transfer-localization plane, effects on single items, and side effects."""
 
 from steerlens.evaluation.answering import Answers, answered
 from steerlens.evaluation.attribution import Attribution, attributions

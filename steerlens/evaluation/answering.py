@@ -1,4 +1,5 @@
-"""Measures every item under every method. The plane and the effects by item are computed from the measured answers."""
+"""Measures every item under every method. The transfer-localization plane and the effects on single items are computed from
+the measured answers."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,13 +50,13 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 _OF_CHOICES = ("choices", "english")
-"""The kinds of evidence from which scores of choices are computed."""
+"""The kinds of evidence (results of the model) from which scores of choices are computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers(ScoredTable):
-    """The scores of items under methods: one row for each method, item and score. A control with several draws has a separate
-    row for each draw.
+    """The scores of items under methods: one row for each method, item and score. A control that is drawn several times, such
+    as a random direction, has a separate row for each draw.
 
     Columns: method, of (the method that a control belongs to), control (``random direction`` and so on), draw, locale, kind,
     concept, score, value.
@@ -104,9 +105,9 @@ class Answers(ScoredTable):
         alone. A method whose interval excludes zero is not always better than a method whose interval includes zero.
 
         Args:
-            first: the name of a method, or ``unsteered``, or ``explicit prompt``. If the method is a control, its draws are
-                averaged.
-            second: the name of the method that is subtracted.
+            first: the name of a method, or ``unsteered``, or ``explicit prompt``. If the method is a control, the scores of
+                its draws are averaged.
+            second: the name of the method whose scores are subtracted.
             score: a measured score; ``None`` takes all requested scores.
             locale: a locale; ``None`` takes all locales. With ``None``, each concept counts once, with the mean over its
                 locales.
@@ -139,16 +140,16 @@ def answered(
     """Measures every item with the unsteered model, with its explicit prompt, and under each method.
 
     The method ``explicit prompt`` is measured on the items that have an explicit prompt. A method that uses explicit prompts
-    is measured on all items. If a method uses explicit prompts, an item without an explicit prompt is asked with its implicit
-    prompt.
+    is measured on all items. For such a method, an item without an explicit prompt is asked with its implicit prompt.
 
     Args:
         model: the base model on which methods are compared.
         items: usually the test part of a split. Consistency is measured if English is among the locales.
-        methods: the methods by name. A method is given as a plan, the plan of each locale, a choice, a ``Checkpoint``,
-            another model, hooks, or any ``Method``.
-        scores: names of scores, or your own scores. Companions of the scores (such as margins) are measured too.
-        controls: the controls of every plan; ``True`` gives 20 random directions and the next locale's plan.
+        methods: the methods by name. A method can be a plan, a mapping from locales to plans, a choice from ``Sweep.choose``
+            or ``search``, a ``Checkpoint``, another loaded model, hooks, or any ``Method``.
+        scores: names of scores, or your own scores. The companions of these scores (continuous scores, such as margins) are
+            measured too.
+        controls: the controls of every plan; ``True`` takes 20 random directions and the plan of the next locale as controls.
         locales: the locales to score. ``None`` takes the plans' locales or, if there are no plans, all locales of the items
             except English.
         scoring: how choices are presented and scored; ``None`` takes the defaults.
@@ -202,7 +203,7 @@ def _one_model_at_a_time(methods: Mapping[str, Method]) -> Iterator[dict[str, Me
     """Yields groups of methods: first one group with all methods that run on an existing model, and then each other method
     alone.
 
-    A model that a method loads is released before the next method runs. Therefore memory contains at most one loaded model in
+    A model that a method loads is released before the next method runs. Therefore at most one loaded model is in memory in
     addition to the base model.
     """
     yield {name: method for name, method in methods.items() if not method.brings_model}
@@ -236,7 +237,7 @@ class _Marker:
 
     @property
     def evidence(self) -> set[str]:
-        """The kinds of evidence that the scores are computed from."""
+        """The kinds of evidence (results of the model) from which the scores are computed."""
         return {score.evidence for score in self.scores}
 
     @property
@@ -287,7 +288,8 @@ class _Marker:
         return rows, described
 
     def _parts(self, code: str, variants: Sequence[tuple[Label, Prepared]], texts: Texts | None) -> Iterator["_Part"]:
-        """Yields all work for one locale: the work on choices, on held-out text and on generated text, for all variants."""
+        """Yields all tasks for one locale, for all variants: the tasks for choices, for held-out text and for generated
+        text."""
         own = self.items.of(locale=code)
         for kind in KINDS:
             part = [item for item in own if item.kind == kind]
@@ -325,8 +327,8 @@ class _Marker:
         variants: Mapping[int, Prepared],
         found: dict[int, Sequence[Outcome]],
     ) -> Iterator[Work]:
-        """Yields the work that scores variants with the same model, prompt form and hooks. The outcomes of the variants are
-        put into ``found``."""
+        """Yields the tasks that score the variants. All variants have the same model, prompt form and hooks. The outcomes of
+        the variants are put into ``found``."""
         steered = {number: own.plan for number, own in variants.items() if own.plan is not None}
         numbers = list(steered)
         scoring = self._put(first)
@@ -345,7 +347,7 @@ class _Marker:
             yield Work(code, task, first, taking(task, own))
 
     def _put(self, prepared: Prepared) -> Scoring:
-        """Returns the scoring of a variant. If the variant uses explicit prompts, the returned scoring has the form
+        """Returns the scoring settings of a variant. If the variant uses explicit prompts, the returned settings have the form
         ``explicit``."""
         return replace(self.scoring, form="explicit") if prepared.form == "explicit" else self.scoring
 
@@ -357,7 +359,7 @@ class _Marker:
         return self._kept[model]
 
     def _read(self, code: str, items: Items, label: Label, prepared: Prepared, texts: Texts | None) -> "_Part":
-        """Returns the work that measures the perplexity of a locale's held-out texts under one variant."""
+        """Returns the task that measures the perplexity of a locale's held-out texts under one variant."""
         held_out = held_out_texts(items, code, texts)
         task = ReadingTask(tuple(held_out.values()), prepared.plan, self.batch_size)
 
@@ -368,18 +370,18 @@ class _Marker:
         return _Part.of_one(code, task, label, prepared, made)
 
     def _written(self, code: str, asked: Sequence[Item], label: Label, prepared: Prepared) -> "_Part":
-        """Returns the work that generates answers to a locale's items under one variant."""
+        """Returns the task that generates answers to a locale's items under one variant."""
         task = WritingTask(tuple(asked), prepared.plan, self.max_new_tokens, self.batch_size, self._put(prepared))
         return _Part.of_one(code, task, label, prepared, lambda result: writing_rows(task.writings(result), self.scores))
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The work that produces some rows of the table."""
+    """Tasks, and a function that makes rows of the table from their results."""
 
     works: Sequence[Work]
     rows: Callable[[], Iterator[Row]]
-    """A function that returns the rows after all work is done."""
+    """A function that returns the rows after all tasks have run."""
 
     @classmethod
     def of_one(
@@ -390,7 +392,7 @@ class _Part:
         Args:
             code: the code of the locale.
             task: the task that is run.
-            label: the label of the variant.
+            label: the label of the variant (a method or a control), which is added to each row.
             prepared: the model that runs the task.
             made: a function that makes rows from the task's result.
         """

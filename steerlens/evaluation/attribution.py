@@ -1,4 +1,5 @@
-"""Predicts the results of a sweep without running its cells, from the derivative of each item's margin along a vector.
+"""Predicts the results of a sweep's cells without running them, from the derivative of each item's margin along a vector. A
+cell is one vector at one layer with one strength.
 
 To first order, adding ``s`` times a vector ``v`` after block ``l`` changes an item's margin by ``s * g_l . v``. The vector
 ``g_l`` is the derivative of the margin with respect to the residual after block ``l``, summed over the steered tokens. The
@@ -31,13 +32,13 @@ class Attribution:
     bends: Mapping[int, Float[ndarray, " item"]] = field(default_factory=dict)
     """The quadratic coefficient of the prediction, for each layer at which a cell was run."""
     unknown_of: str = ""
-    """The name of an intervention whose derivative is not known, so that the intervention's effect is known only in cells that
-    were run."""
+    """The name of an intervention whose derivative is not known, or ``""``. The effect of such an intervention is known only
+    in cells that were run."""
 
     @classmethod
     def unknown(cls, name: str) -> "Attribution":
-        """Returns the attribution of an intervention that is not an addition. At a layer where a cell was run, the prediction
-        is a straight line through that cell.
+        """Returns the attribution of an intervention that does not add a vector. At a layer where a cell was run, the
+        prediction is a straight line through that cell.
 
         Args:
             name: the name of the intervention, which is used in error messages.
@@ -49,7 +50,7 @@ class Attribution:
 
         Args:
             layer: a block's index.
-            strength: the factor on the vector.
+            strength: the factor by which the vector is multiplied.
 
         Raises:
             SettingsError: the derivative is not known at this layer, and no cell was run there.
@@ -83,15 +84,15 @@ def attributions(
     """Returns the attribution of each vector on a scorer's items, all from one forward and one backward pass.
 
     Args:
-        vectors: each vector with its layers.
+        vectors: the vectors, each with the layers at which its effect is predicted.
         tokens: the steered tokens for which the effect is predicted.
-        scorer: the items, in batches.
+        scorer: the scorer of the items.
 
     Returns:
         The attributions by the vectors' names.
 
     Raises:
-        LayerError: a vector was not taken at a layer.
+        LayerError: a vector has no direction at one of its layers.
     """
     every = sorted({layer for _, layers in vectors for layer in layers})
     gradients = dict(zip(every, scorer.gradients(every, tokens), strict=True))
@@ -110,7 +111,7 @@ def slopes_along(
             layer.
 
     Raises:
-        LayerError: the vector was not taken at a layer.
+        LayerError: the vector has no direction at one of the layers.
     """
     return {layer: (gradients[layer] @ vector.direction(layer)).numpy() for layer in layers}
 

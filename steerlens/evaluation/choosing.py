@@ -35,13 +35,14 @@ save time."""
 @dataclass(frozen=True, eq=False)
 class Choices(Mapping[str, Chosen]):
     """The chosen plans: ``choices["EN"]`` for a contrast, ``choices.surgical`` for all contrasts together. Each choice can be
-    used as a method for the plane."""
+    used as a method for the transfer-localization plane."""
 
     each: Mapping[str, Chosen]
-    """The choices by name. The names are the contrasts, and ``surgical`` if several contrasts share a locale."""
+    """The choices by name. Each contrast has a choice with the contrast's name. If several contrasts share a locale, there is
+    also the choice ``surgical``."""
     tried: Combinations
-    """The combinations of cells that were run on dev. Surgical steering was chosen from the combinations, the single cells,
-    and the unsteered model."""
+    """The combinations of cells that were run on dev. The plan for all contrasts together was chosen from these combinations,
+    the single cells, and the unsteered model."""
 
     def __getitem__(self, name: str) -> Chosen:
         """Returns the choice with the given name.
@@ -140,8 +141,8 @@ def choose(swept: Sweep, source: SweptFrom, seed: int = 0, limits: TextLimits | 
 
 
 def _run_weaker(aim: Aim, cells: list[PlanSpec], swept: Sweep, top: PlanSpec) -> list[PlanSpec]:
-    """Runs the cells at the layer of the cell ``top`` that have a smaller swept strength and were only predicted. The cells that
-    were run are returned, and they are added to the contrast's ``cells``."""
+    """Runs the cells of the sweep that are at the layer of the cell ``top``, have a smaller strength and were only predicted.
+    Returns these cells, and adds them to ``cells``, which are the contrast's cells with results."""
     best = top.steps[0]
     strengths = sorted(set(swept.frame.loc[swept.frame["vector"] == best.vector, "strength"]))
     lacking = [PlanSpec((replace(best, strength=x),)) for x in strengths if 0 < x < best.strength]
@@ -160,7 +161,7 @@ def _tops(ordered: list[PlanSpec], chosen: PlanSpec, n: int) -> list[PlanSpec]:
 
 
 def _say_if_at_edge(spec: PlanSpec, swept: Sweep) -> None:
-    """Logs a message if the strongest of several strengths was chosen, as a larger strength may gain more."""
+    """Logs a message if the strongest of several strengths was chosen, because a larger strength may gain more."""
     strengths = set(swept.frame.loc[swept.frame["vector"] == spec.name, "strength"])
     if len(strengths) > 1 and spec.steps[0].strength == max(strengths):
         log.info(
@@ -219,7 +220,7 @@ def _in_common(locales: Mapping[str, tuple[str, ...]], vectors: VectorSet) -> tu
 
 
 def _cells(cache: ScoreCache, run: "pd.DataFrame", aims: Mapping[str, str]) -> dict[str, list[PlanSpec]]:
-    """Returns the specs of each contrast's cells, and puts the results of the cells into the cache.
+    """Returns the plan specs of each contrast's cells, and puts the results of the cells into the cache.
 
     Raises:
         SettingsError: no cell of a contrast was run, or several contrasts are combined and all cells are at one layer.
@@ -258,8 +259,8 @@ def _run_together(joint: Aim, combinations: list[PlanSpec]) -> list[PlanSpec]:
 
 
 def _run_cells(swept: Sweep) -> "pd.DataFrame":
-    """Returns the rows of cells that were run with finite scores. Predicted cells and cells with NaN scores are not used for
-    choices."""
+    """Returns the rows of the cells that were run with finite scores. Predicted cells, cells with NaN scores, and cells that
+    halving ran on fewer items are not used for choices."""
     run = swept.frame[swept.frame["exact"]]
     run = run[run["valid"].groupby([run[name] for name in CELL]).transform("all").astype(bool)]
     items = run["locale"] + " " + run["concept"]
@@ -274,7 +275,7 @@ def _places(run: "pd.DataFrame") -> set[tuple[str, str]]:
 
 
 def _noted(cache: ScoreCache, run: "pd.DataFrame") -> list[PlanSpec]:
-    """Puts the results of the sweep's cells into the cache, and returns the specs of the cells.
+    """Puts the results of the sweep's cells into the cache, and returns the plan specs of the cells.
 
     Raises:
         SettingsError: the sweep and the items differ.

@@ -1,5 +1,5 @@
-"""The table of combinations of cells. The table contains the steps of each combination, and the scores of every item under the
-combination."""
+"""The table of combinations of a sweep's cells. The table contains the steps of each combination, and the scores of every item
+under the combination."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar

@@ -25,8 +25,8 @@ class Comparison(ResultTable):
 
     Columns: method and against (the two methods), score, locale (``mean``: over locales), n (concepts), first and second (the
     mean of each method), change (first minus second), low and high (the change's paired 95% interval over concepts), p. ``p``
-    is the two-sided p-value for the hypothesis of no difference, from sign flips of the concepts' changes. Correct ``p`` if
-    you claim several differences.
+    is the two-sided p-value for the hypothesis of no difference, from sign flips of the concepts' changes. Correct ``p`` for
+    multiple comparisons if you claim several differences.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -35,7 +35,8 @@ class Comparison(ResultTable):
 
 
 def compare(answers: "pd.DataFrame", first: str, second: str, scores: Sequence[str], locale: str | None, seed: int) -> Comparison:
-    """Returns the difference of two methods, first minus second, in some scores, as described in ``Answers.compare``.
+    """Returns the difference between two methods (first minus second) in each of the given scores, as described in
+    ``Answers.compare``.
 
     Raises:
         UnknownNameError: there is no such method, score or locale.
@@ -102,7 +103,7 @@ def compared(answers: "pd.DataFrame", score: str, column: str, seed: int) -> lis
 
 
 def _rows(part: "pd.DataFrame", column: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Yields one row per method, for the rows of one locale or of all locales."""
+    """Yields one row per method, computed from the answers in one locale or in all locales."""
     # [(concept, locale), (method, draw)]: changes are paired item by item, and then averaged over a concept's locales
     table = part.astype({column: float}).pivot_table(
         index=["concept", "locale"], columns=["method", "draw"], values=column, sort=False

@@ -1,4 +1,5 @@
-"""The depth of a vector: the layer where the vector raises its score most, with intervals over concepts."""
+"""The depth of a vector: the layer at which steering with the vector raises the vector's score most, with intervals over
+concepts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ layers with the same share of right answers."""
 
 @dataclass(frozen=True, eq=False)
 class Depths(ResultTable):
-    """The layer where each vector raises its score most, and the difference in depth between vectors.
+    """The layer at which each vector raises its score most, and the difference between the layers of two vectors.
 
     Columns: vector, score, n (concepts), gain, measure, layer, low and high (the 95% interval of the layer over concepts),
     deeper.
@@ -68,8 +69,8 @@ def depths(frame: "pd.DataFrame", scores: Mapping[str, str], *, draws: int, seed
     Args:
         frame: the rows of a sweep.
         scores: the score of each vector, by the vector's name. The rows of the result have the order of ``scores``.
-        draws: the number of resamples of concepts. Each vector is resampled separately, because the vectors' items share no
-            concept.
+        draws: the number of resamples of concepts. The concepts of each vector are resampled separately, because the vectors'
+            items share no concept.
         seed: the seed of the resamples.
 
     Raises:
@@ -109,7 +110,7 @@ def change_table(frame: "pd.DataFrame", vector: str, score: str) -> "pd.DataFram
 
     If the score has a companion (such as the margin), a millionth of the companion's change is added, so that two cells rarely
     have the same value. Strengths that were not run at all layers (for example strengths added by ``extend``) are left out, so
-    that all layers count with the same strengths. A concept that lacks one of the remaining cells is left out, too.
+    that all layers are compared at the same strengths. A concept that lacks one of the remaining cells is left out, too.
 
     Args:
         frame: the rows of a sweep. The change of a concept is the mean over the locales in ``frame``.
@@ -174,7 +175,7 @@ def _centre(layers: Sequence[int], best: NDArray) -> NDArray:
 
 
 def _between(drawn: Mapping[str, Mapping[str, NDArray]], first: str, second: str) -> Iterator[dict[str, Any]]:
-    """Yields the rows for the number of layers by which the second vector works deeper than the first."""
+    """Yields the rows for the number of layers by which the second vector is deeper than the first vector."""
     for measure in drawn[first]:
         between = drawn[second][measure] - drawn[first][measure]
         label = {"vector": f"{second} - {first}", "measure": measure}

@@ -1,4 +1,4 @@
-"""The unsteered English outcomes, which some scores use as a reference."""
+"""The outcomes of the unsteered model on English items, which some scores use as a reference."""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,8 +28,8 @@ def english_outcomes(
     batch_size: int | None,
     running: Running,
 ) -> English:
-    """Returns the unsteered English outcomes by concept, for the concepts of the locales' items, if one of the scores needs
-    English outcomes."""
+    """Returns the outcomes of the unsteered model on English items, by concept. Only concepts of the locales' items are
+    included. The result is empty if none of the scores needs English outcomes."""
     wanted = kinds_of(score for score in scores if score.evidence == "english")
     asked = {item.concept for item in items if item.kind in wanted and item.locale in locales}
     part = items.where(lambda item: item.locale == ENGLISH and item.kind in wanted and item.concept in asked)

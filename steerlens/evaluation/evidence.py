@@ -13,7 +13,7 @@ from steerlens.scores import Score
 
 Name = TypeVar("Name", bound=Hashable)
 MAX_NEW_TOKENS = 32
-"""The default length of a generated text, in tokens."""
+"""The default for the largest number of tokens of a generated text."""
 
 
 def written_by(tasks: Mapping[Name, WritingTask], model: LensModel, running: Running) -> dict[Name, list[Writing]]:

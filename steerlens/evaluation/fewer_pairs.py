@@ -83,10 +83,10 @@ def fewer_pairs(
         items: the items that are scored, usually the test part of a split. Only items of the score's kind are used.
         differences: the differences of a contrast's pairs, from ``steering.pair_differences``. The layer of the differences
             is also the steered layer.
-        strength: the factor on the vector.
+        strength: the factor by which each vector is multiplied.
         score: a score's name, or your own score; ``None`` takes the score that the contrast is meant to raise.
         pairs: the numbers of pairs. Numbers that are larger than ``differences.fewest`` are left out.
-        tokens: the choice of steered tokens.
+        tokens: which tokens are steered.
         draws: the number of vectors for each number of pairs.
         seed: the seed of the draws and of the intervals over concepts.
         batch_size: the number of items in a batch; ``None`` takes a number that suits the device.

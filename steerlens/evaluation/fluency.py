@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SideEffects(ResultTable):
-    """The side effects of every method in every locale and as a mean over locales. The table has the columns of the plane.
+    """The side effects of every method in every locale, and their mean over locales. The table has the columns of ``Plane``.
 
     The default scores are log_perplexity, right_language and repetition. ``log_perplexity`` is measured in nats per token of
     held-out text, and a change of +0.1 means a perplexity that is 1.105 times as high. ``right_language`` is the share of

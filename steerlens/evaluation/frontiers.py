@@ -212,7 +212,7 @@ def front_shares(first: "pd.DataFrame", second: "pd.DataFrame", *, draws: int = 
 
 
 def frontier_of(given: Answers, points: Mapping[str, Point], axes: tuple[str, str], draws: int, seed: int) -> Frontier:
-    """Returns the frontier of existing answers.
+    """Computes the frontier from existing answers.
 
     Args:
         given: the answers of the unsteered model and of the method of each point.

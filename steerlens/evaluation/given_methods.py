@@ -12,8 +12,8 @@ from steerlens.models.hooks import Hook
 from steerlens.steering import UNSTEERED, SteeringPlan
 
 GivenMethod = Method | SteeringPlan | Mapping[str, SteeringPlan] | Chosen | LensModel | Sequence[Hook]
-"""The types that can be given as a method: a method, a plan, the plan of each locale, a choice, another checkpoint, or
-hooks."""
+"""The types that can be given as a method: a ``Method``, a plan, a mapping from locales to plans, a choice, another loaded
+model, or hooks."""
 
 
 def method_of(given: Any, name: str = "a method") -> Method:
@@ -42,7 +42,7 @@ def method_of(given: Any, name: str = "a method") -> Method:
 
 
 def methods_of(given: Mapping[str, Any]) -> dict[str, Method]:
-    """Returns methods by name.
+    """Returns the ``Method`` objects for the given methods, by name.
 
     Raises:
         SettingsError: there are no methods, a given object is not a method, or a name is ``unsteered`` or ``explicit

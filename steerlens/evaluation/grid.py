@@ -1,4 +1,5 @@
-"""The grid of cells of a sweep. Cells are run, predicted, or first predicted and then run if they are promising."""
+"""The grid of cells of a sweep. A cell is one vector at one layer with one strength. Cells are run, predicted, or first
+predicted and then run if they are promising."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,8 +30,8 @@ from steerlens.steering.contrasts import builtin_aim
 Place = tuple[str, Kind]
 """The key of one part of the items: a locale and a kind of items."""
 PLANS = 96
-"""The largest number of plans of one task. Larger tasks would lose more work at an interruption, and smaller tasks would
-repeat more unsteered passes."""
+"""The largest number of plans of one task. If tasks were larger, more results would be lost at an interruption. If tasks were
+smaller, more passes of the unsteered model would be repeated."""
 _PROMISING = 0.07
 """The share of each vector's cells that a screened sweep runs."""
 LEAST, _LAYERS = 6, 3
@@ -75,9 +76,9 @@ class Grid:
         return tuple(dict.fromkeys(code for code, _ in self.parts))
 
     def measured(self, place: Place, vector: str) -> list[Score]:
-        """Returns the scores of a vector on one part of the items (the items of a locale and kind). If English is
-        the only locale or has its own vectors, all scores are included for English items. Otherwise, scores that are measured on
-        other languages alone are left out for English items."""
+        """Returns the scores of a vector on one part of the items (the items of a locale and kind). If English is the only
+        locale or has its own vectors, all scores are included for English items. Otherwise, scores that compare other locales
+        with English are left out for English items."""
         every = place[0] != ENGLISH or ENGLISH in self.vectors.locales or self.locales == (ENGLISH,)
         return [score for score in self.scores[vector] if place[1] in score.kinds and (every or is_of_english(score))]
 
@@ -128,7 +129,7 @@ class Grid:
         prediction for a layer passes through the cells that were run at this layer.
 
         Raises:
-            SettingsError: an intervention is not an addition, and at some layer none of its cells was run.
+            SettingsError: an intervention does not add a vector, and none of its cells was run at some layer.
         """
         slopes = self._slopes()
         bases, found = self.bases(), {}
@@ -148,7 +149,7 @@ class Grid:
         return found
 
     def _slopes(self) -> dict[Place, Slopes]:
-        """Returns the derivatives of margins for interventions that are additions, and stores the unsteered outcomes. The
+        """Returns the derivatives of margins for interventions that add a vector, and stores the unsteered outcomes. The
         effects of other interventions are known only in cells that were run."""
         layers: dict[str, set[int]] = {}
         for cell in self.cells:
@@ -168,8 +169,8 @@ class Grid:
         """Runs the most promising cells and predicts all other cells from the derivative and from one strength at every
         layer.
 
-        The first strength is run with logits for only a part of the vocabulary, and only on the items on which the vector's
-        own score is measured. For all other items, the prediction uses only the derivative.
+        The one strength is run with logits for only a part of the vocabulary, and only on the items on which the vector's own
+        score is measured. For all other items, the prediction uses only the derivative.
 
         Raises:
             SettingsError: the only strength is 0.

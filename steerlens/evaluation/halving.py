@@ -25,8 +25,8 @@ def halved(grid: Grid, budget: float | None = None, seed: int = 0) -> Found:
     """Returns each cell's outcomes on the concepts on which the cell was run (Jamieson and Talwalkar, arXiv 1502.07943).
 
     Each round runs the remaining cells on concepts that were not used yet. After each round, the better half of each vector's
-    cells is kept, by the mean graded score over all concepts used so far. The last cells are run on all concepts if there is
-    enough time.
+    cells is kept. Cells are compared by the mean gain of the graded score over all concepts used so far. The last cells are
+    run on all concepts if there is enough time.
 
     Args:
         grid: the cells and items.

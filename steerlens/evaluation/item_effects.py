@@ -26,12 +26,12 @@ _KEYS = ["locale", "kind", "concept"]
 class Effects(ResultTable):
     """The effects of each method on single items, for each score.
 
-    Columns: method, locale (``mean``: all locales together), kind, score, n (items), gained, lost, margin, against, low,
-    high. ``gained`` and ``lost`` are the numbers of items whose score became better and worse. For example, an item is gained
-    if its answer became right. ``margin`` is the mean change of the score's companion, such as the margin in nats per token.
-    If there is no companion, ``margin`` is the mean change of the score itself. ``against`` is the share of items whose margin
-    moved in the wrong direction (the anti-steerable items of Tan et al., arXiv 2407.12404). ``low`` and ``high`` are the ends
-    of the 95% interval of ``against`` over concepts. The counts of a control are means over its draws.
+    Columns: method, locale (``mean``: all locales together), kind, score, n (items), gained, lost, margin, against, low, high.
+    ``gained`` and ``lost`` are the numbers of items whose score became better and worse. For example, an item is gained if its
+    answer became right. ``margin`` is the mean change of the score's companion, such as the margin in nats per token. If there
+    is no companion, ``margin`` is the mean change of the score itself. ``against`` is the share of items whose margin changed
+    in the wrong direction (the anti-steerable items of Tan et al., arXiv 2407.12404). ``low`` and ``high`` are the ends of the
+    95% interval of ``against`` over concepts. The counts of a control are means over its draws.
     """
 
     columns: ClassVar[tuple[str, ...]] = (

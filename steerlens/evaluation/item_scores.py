@@ -32,8 +32,8 @@ def value_of(score: Score, outcome: Outcome, english: English | None = None, wri
         writing: the generated text; ``None`` if no text was generated.
 
     Returns:
-        The value of the score on the item. The value is NaN if the score cannot be measured on the item, if the evidence of
-        the score was not collected, or if the model's scores are not finite.
+        The value of the score on the item. The value is NaN if the score cannot be measured on the item, if the results from
+        which the score is computed are missing, or if the model's scores are not finite.
     """
     item = outcome.item
     if item.kind not in score.kinds or not outcome.valid:
@@ -57,8 +57,8 @@ def choice_rows(
 
     Args:
         outcomes: the scores of the items' choices.
-        scores: the scores that are computed. Scores of choices are used and, if ``writings`` are given, scores of generated
-            text.
+        scores: the requested scores. Only scores of choices and, if ``writings`` are given, scores of generated text are
+            computed.
         english: the unsteered English outcomes, for scores that use them as a reference.
         writings: the texts generated for the items of the outcomes; ``None`` if no texts were generated.
     """
@@ -87,7 +87,8 @@ def writing_rows(writings: Iterable[Writing], scores: Sequence[Score]) -> Iterat
 
 
 def reading_rows(readings: Mapping[str, Reading], scores: Sequence[Score]) -> Iterator[Row]:
-    """Yields one row for each held-out text and each score of held-out text. The readings are given by concept."""
+    """Yields one row for each held-out text and each score of held-out text. The argument ``readings`` contains the results on
+    held-out texts, by concept."""
     wanted = [score for score in scores if score.evidence == "reading"]
     for concept, reading in readings.items():
         yield from (_row(reading.locale, "", concept, score, score.value(reading)) for score in wanted)

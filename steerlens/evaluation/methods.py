@@ -1,4 +1,5 @@
-"""Methods and their composition. A method is anything that can be placed on the transfer-localization plane."""
+"""Methods and their composition. A method is anything that can be compared on the transfer-localization plane, such as a
+steering plan, an explicit prompt or another checkpoint."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -122,8 +123,8 @@ class Checkpoint(Method):
     source: LensModel | str | Path
     """A loaded model, a folder or name for ``sl.load``, or the folder of a PEFT adapter of the base model."""
     _loaded: WeakKeyDictionary[LensModel, ref[LensModel]] = field(default_factory=WeakKeyDictionary, init=False, repr=False)
-    """The loaded models by base model. A loaded model is kept only while it is used, because many checkpoints would fill the
-    memory."""
+    """The model that was loaded for each base model. A loaded model is kept only while it is used, because many checkpoints
+    would fill the memory."""
 
     @property
     def brings_model(self) -> bool:
@@ -132,7 +133,7 @@ class Checkpoint(Method):
 
     @property
     def is_adapter(self) -> bool:
-        """Whether the source is the folder of an adapter, which is put on the model with which the method is used."""
+        """Whether the source is the folder of an adapter. The adapter is put on the model with which the method is used."""
         return not isinstance(self.source, LensModel) and (self._path / "adapter_config.json").is_file()
 
     @property
@@ -287,7 +288,8 @@ class Composed(Method):
         return self.first.brings_model or self.second.brings_model
 
     def prepared(self, model: LensModel, locale: str) -> Prepared:
-        """Returns both methods together. Plans that were taken from the base model are used on the first method's model.
+        """Returns both methods together. Plans that belong to the base model or to the first method's model are moved to the
+        model that answers the items.
 
         Args:
             model: the base model on which methods are compared.

@@ -14,7 +14,8 @@ class Outcome:
 
     item: Item
     scores: tuple[float, ...]
-    """The score of each choice: the sum of the log probabilities of its tokens, divided by the scoring's divisor."""
+    """The score of each choice: the sum of the log probabilities of its tokens, divided by the divisor that the scoring
+    chooses (for example the number of tokens)."""
 
     @property
     def valid(self) -> bool:
@@ -79,7 +80,7 @@ class Writing:
 
 @dataclass(frozen=True)
 class Reading:
-    """The result of a model on a held-out text: how well the model predicts the text."""
+    """The result of a model on a held-out text, which says how well the model predicts the text."""
 
     locale: str
     text: str

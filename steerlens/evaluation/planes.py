@@ -1,4 +1,4 @@
-"""The transfer-localization plane: how each method changes both scores, with paired intervals."""
+"""The transfer-localization plane: how each method changes transfer and localization, with paired intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -182,11 +182,11 @@ def plane(
     Args:
         model: the base model on which methods are compared.
         items: the items that are scored, usually the test part of a split.
-        methods: the methods by name. A method is given as a plan, the plan of each locale, a choice, a ``Checkpoint``,
-            another model, hooks, or any ``Method``.
+        methods: the methods by name. A method can be a plan, a mapping from locales to plans, a choice from ``Sweep.choose``
+            or ``search``, a ``Checkpoint``, another loaded model, hooks, or any ``Method``.
         scores: names of scores, or your own scores.
-        controls: the controls of every plan, which are added to the table; ``True`` gives 20 random directions and the next
-            locale's plan.
+        controls: the controls of every plan, which are added to the table; ``True`` takes 20 random directions and the plan of
+            the next locale as controls.
         side_effects: whether to measure the methods' side effects on text too, with the default settings of the function
             ``side_effects``. A number is the number of concepts of each kind on which side effects are measured. A side
             effect that is one of the ``scores`` is measured only once, on all items.
@@ -221,7 +221,7 @@ def plane(
 
 
 def placed(given: Answers, *, scores: Sequence[GivenScore] | None = None, seed: int = 0) -> Plane:
-    """Returns the plane of existing answers.
+    """Computes the plane from existing answers.
 
     Args:
         given: the result of ``answered``.

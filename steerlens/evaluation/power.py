@@ -76,10 +76,10 @@ def power(
             number of concepts that are needed to detect the change.
         power: the probability with which the interval of a true change excludes zero.
         level: the confidence level of the interval, such as 0.95.
-        moved: before a run, the share of items whose answer becomes right or wrong. ``None`` takes the share that was
-            measured on the embedded model for the kind of items.
-        correlation: before a run, the correlation between the changes of two items of a concept; ``None`` takes the value
-            that was measured on the embedded model.
+        moved: before a run, the share of items whose answer becomes right or wrong. ``None`` takes the share that was measured
+            on Gemma 3 270M for the kind of items.
+        correlation: before a run, the correlation between the changes of two items of a concept; ``None`` takes the value that
+            was measured on Gemma 3 270M.
 
     Raises:
         UnknownNameError: there is no such score.

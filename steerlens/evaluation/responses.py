@@ -186,13 +186,13 @@ def response(
 
     Args:
         model: the model that is steered.
-        items: the items that are scored, usually dev. A vector is used on the items of its own locale.
+        items: the items that are scored, usually the dev part of a split. A vector is used on the items of its own locale.
         vectors: vectors with one common name: one vector per locale, or one vector without a locale.
         layer: a block's index.
         strengths: the strengths. Strength 0 is always included.
-        scores: names of scores, or your own scores. Companions (such as margins) are measured too, and the curves are
-            computed from the companions.
-        tokens: the choice of steered tokens.
+        scores: names of scores, or your own scores. The companions of these scores (continuous scores, such as margins) are
+            measured too, and the curves are computed from the companions.
+        tokens: which tokens are steered.
         scoring: how choices are presented and scored; ``None`` takes the defaults.
         max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
         batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
@@ -201,7 +201,7 @@ def response(
 
     Raises:
         SettingsError: the vectors have several names, or there are fewer than two strengths other than 0.
-        LayerError: a vector was not taken at the layer.
+        LayerError: a vector has no direction at the layer.
         FingerprintError: a vector belongs to another model.
         UnknownNameError: a vector's locale has no items.
         VectorError: scores are not finite at one of the strengths.

@@ -1,4 +1,5 @@
-"""Runs tasks in this process or with an executor. Each result is stored as soon as it is ready, and no task is run twice."""
+"""Runs tasks in this process or with an executor. If a folder for results is given, each result is stored as soon as it is
+ready, and a task with a stored result is not run again."""
 
 import logging
 import re
@@ -63,7 +64,7 @@ class ClusterExecutor(Executor, Protocol):
 
 @dataclass(frozen=True)
 class Running:
-    """The way in which tasks are run: the executor, and the folder for finished results."""
+    """How tasks are run: the executor that runs them, and the folder that keeps their results."""
 
     executor: Executor | None = None
     """The executor that runs the tasks. ``None`` runs tasks one after another in this process. With an executor, each worker
@@ -206,7 +207,7 @@ def _by_cluster(
     done = [0.0] * len(todo)
 
     def report(number: int, items: float) -> None:
-        """Moves the progress bar. Work that is repeated after the death of a worker is counted only once."""
+        """Moves the progress bar. Items that are run again because a worker died are counted only once."""
         if items > done[number]:
             advance(bar, items - done[number])
             done[number] = items
@@ -247,7 +248,7 @@ def run_elsewhere(work: tuple[SentModel, Task, Path | None]) -> "pd.DataFrame":
     """Runs a task in a worker on this machine, with a model that the worker loads once.
 
     Args:
-        work: the model, the task, and the path for its result.
+        work: the model, the task, and the path for the task's result.
     """
     sent, task, path = work
     return _done(task, sent.load(), path, lambda _: None)

@@ -105,13 +105,14 @@ class Scorer:
     def gradients(
         self, layers: Sequence[int], tokens: SteeredTokens, report: Callable[[int], None] | None = None
     ) -> Float[Tensor, "layer item d_model"]:
-        """Returns the derivative of each item's margin with respect to a vector added after each layer at the steered tokens.
+        """Returns, for each layer, the derivative of each item's margin with respect to a vector that is added after this
+        layer at the steered tokens.
 
         The margin is the answer's score minus the runner-up's score. The runner-up is the choice, other than the answer, that
         has the best score in the unsteered model.
 
         Args:
-            layers: block indices; the derivatives are in ascending order.
+            layers: block indices. The derivatives are returned in ascending order of the layers.
             tokens: the tokens at which the vector is added.
             report: a function that is called with the number of items finished since the last call.
 

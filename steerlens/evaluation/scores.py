@@ -105,8 +105,8 @@ MARGIN = Score("margin", lambda o: o.margin, unit="nats per token")
 ANSWER = Score("answer_log_probability", lambda o: o.scores[o.item.answer], unit="nats per token")
 """The log probability of the text of the right or local answer, with the scoring's normalisation."""
 CONSISTENCY = Score("consistency", consistency, "factual", "english", unit="RankC", label="consistency")
-"""The RankC of an item: how similar its ranking of the choices is to the unsteered model's ranking for the English item (Qi,
-Fernández and Bisazza, arXiv 2310.10378)."""
+"""The RankC of an item: how similar the ranking of the item's choices is to the unsteered model's ranking for the English item
+(Qi, Fernández and Bisazza, arXiv 2310.10378)."""
 PERPLEXITY = Score(
     "log_perplexity", lambda r: r.nats, None, "reading", "nats per token", "log perplexity", higher_is_better=False
 )
@@ -147,7 +147,7 @@ def scores_of(given: Iterable[GivenScore]) -> tuple[Score, ...]:
     """Returns scores with their companions and graded forms. Each score is included once.
 
     Raises:
-        UnknownNameError: there is no score with a name.
+        UnknownNameError: one of the given names is not the name of a score.
         SettingsError: there are no scores, the scores are not given as a list, or a companion is not measured on all items of
             its score.
     """

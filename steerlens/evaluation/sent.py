@@ -71,7 +71,7 @@ class SentModel:
             for name in filter(None, (self.spec.name, self.spec.adapter)):
                 _check_is_here(name)
             model = self.spec.load()
-            self.fingerprint.check(model.fingerprint, f"the work for {model.name}")
+            self.fingerprint.check(model.fingerprint, f"the task for {model.name}")
             _here.loaded = (asked, model)
         if self.token_budget is not None:
             model.token_budget = self.token_budget  # an earlier task without enough memory may have lowered the number

@@ -46,7 +46,7 @@ class Slopes:
     base: list[Outcome]
     """The outcomes of the unsteered model."""
     of: dict[str, Attribution]
-    """The slopes of each vector, by the vector's name."""
+    """The derivatives of the margins along each vector, by the vector's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +91,8 @@ class SlopeTask(Task):
         return asked_tokens(model, self.items, self.scoring)
 
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Returns one row for each item, with the scores of the item's choices and the item's slopes. The slopes are along
-        the vectors of the item's part, layer by layer."""
+        """Returns one row for each item, with the scores of the item's choices and the item's slopes. There is one slope for
+        each vector of the item's part at each layer of the vector."""
         import pandas as pd
 
         scorer = Scorer(model, self.items, self.scoring, batch_size=self.batch_size, memory=self.memory)

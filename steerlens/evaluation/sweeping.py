@@ -65,28 +65,29 @@ def sweep(
             all items. If there are items of several locales, English items are measured only by scores that do not compare
             other locales with English.
         layers: one block index or several block indices; ``None`` takes the vectors' own layers.
-        strengths: one or more strengths. A strength is a factor on the raw difference of means.
-        scores: names of scores, or your own scores, that are measured for every vector. Companions of the scores (such as
-            margins) are measured too. ``None`` measures for each vector the score that the vector is meant to raise, on this
-            score's kind of items (factual items for EN, cultural items for LOC). For most cells, ``choose`` needs no other
-            score. For a vector that names no score, ``None`` measures transfer, localization and the English-centric rate. For
-            scores of generated text, the model generates a text after every prompt in every cell that is run.
+        strengths: one or more strengths. A strength is the factor by which the raw difference of means is multiplied.
+        scores: names of scores, or your own scores, that are measured for every vector. The companions of these scores
+            (continuous scores, such as margins) are measured too. ``None`` measures for each vector the score that the vector
+            is meant to raise, on this score's kind of items (factual items for EN, cultural items for LOC). For most cells,
+            ``choose`` needs no other score. For a vector that names no score, ``None`` measures transfer, localization and the
+            English-centric rate. For scores of generated text, the model generates a text after every prompt in every cell
+            that is run.
         mode: ``exact`` runs every cell. ``attribution`` predicts all cells to first order from one forward and one backward
-            pass. A first-order prediction is good only if the vector is short compared with the residual, and does not show
-            whether a strong vector breaks the text. ``screened`` first runs one strength of each vector and layer, with logits
-            for only a part of the vocabulary. ``screened`` then predicts all other strengths from the first results and the
-            derivative. Finally, ``screened`` runs 7% of each vector's cells in full: the cells with the largest predicted
-            gains in the score that the vector is meant to raise. The column ``exact`` shows which cells were run in full.
-            ``halving`` runs all cells on a few concepts, and then the better half of each vector's cells on twice as many
-            concepts. The halving is repeated until the last few cells are run on all concepts. ``choose`` uses only the cells
-            that were run on all concepts.
+            pass. A first-order prediction is good only if the vector is short compared with the residual. The prediction does
+            not show whether a strong vector breaks the text. ``screened`` first runs one strength of each vector and layer,
+            with logits for only a part of the vocabulary. ``screened`` then predicts all other strengths from the first
+            results and the derivative. Finally, ``screened`` runs 7% of each vector's cells in full: the cells with the
+            largest predicted gains in the score that the vector is meant to raise. The column ``exact`` shows which cells were
+            run in full. ``halving`` runs all cells on a few concepts, and then the better half of each vector's cells on twice
+            as many concepts. The halving is repeated until the last few cells are run on all concepts. ``choose`` uses only
+            the cells that were run on all concepts.
         budget: the time that ``halving`` may use, in seconds or as a text such as ``"5m"``. When the time is used up, the
             best cells have results only on the concepts on which they were already run. ``None`` sets no limit.
         extend: the largest number of times that the largest strength is doubled, in mode ``exact``. If a vector's best cell
             (in the order of ``choose``) is at the largest strength, twice the largest strength is also run, because a larger
             strength may gain more. The doubled strength is run only at the layers of the vector's three best cells with the
             largest strength. The doubling is repeated while the best cell is at the largest strength.
-        tokens: the choice of steered tokens.
+        tokens: which tokens are steered.
         scoring: how choices are presented and scored; ``None`` takes the defaults.
         max_new_tokens: the largest number of tokens of each generated text (only for scores of generated text).
         batch_size: the number of items in a batch; ``None`` takes a number that suits the device.
@@ -100,7 +101,7 @@ def sweep(
             the stored results are used.
 
     Raises:
-        LayerError: a vector was not taken at a layer.
+        LayerError: a vector has no direction at one of the layers.
         FingerprintError: a vector belongs to another model.
         UnknownNameError: a vector's locale has no items, or there is no such mode or score.
         SettingsError: there are no vectors, strengths or scores; a screened sweep has only strength 0; a score of held-out

@@ -132,7 +132,7 @@ class Sweep(ResultTable):
 
         Args:
             vector: the name of the vector.
-            score: one of the measured scores. If the score has no companion, the colours show the score itself.
+            score: one of the measured scores. If the score has no companion, the colours show the change of the score itself.
             strength: one of the swept strengths; ``None`` takes the strength nearest to 1.
 
         Raises:
@@ -161,19 +161,21 @@ class Sweep(ResultTable):
         """Chooses a cell for each contrast, by the score that the contrast is meant to raise, and the best plan for all
         contrasts together.
 
-        Cells are ordered by the graded form of the score (the preference for the right answer over the best other choice).
-        The graded form is more precise than the score itself on few concepts. Ties are decided by the score itself, and then
-        by the smaller strength. Strong plans have side effects, so a weaker strength at the best cell's layer is preferred. The
-        weakest strength is taken whose score is at most one standard error below the best cell's score (the standard error of
-        the difference, paired by concept). The gain of the best of many cells is overestimated on the concepts of the choice.
-        Therefore the choice is repeated five times: a cell is chosen on four fifths of the concepts and measured on the
-        remaining fifth. The mean effect on the remaining fifths is the expected effect on new concepts (``chosen.expected``,
-        in words ``chosen.explained()``). If no improvement over the unsteered model is expected, the unsteered model is
-        chosen.
+        Cells are ordered by the graded form of the score (the preference for the right answer over the best other choice). The
+        graded form is more precise than the score itself on few concepts. Ties are decided by the score itself, and then by
+        the smaller strength. Strong plans have side effects, so a weaker strength at the best cell's layer is preferred. The
+        chosen strength is the weakest strength whose score is at most one standard error below the best cell's score. The
+        standard error is the standard error of the difference, paired by concept. The gain of the best of many cells is
+        overestimated on the concepts of the choice. Therefore the choice is repeated with cross-fitting: a cell is chosen on
+        four fifths of the concepts and measured on the remaining fifth. Each fifth is left out once, and the division into
+        fifths is drawn several times. The mean effect on the concepts that were left out is the expected effect on new
+        concepts (``chosen.expected``, in words ``chosen.explained()``). If no improvement over the unsteered model is
+        expected, the unsteered model is chosen.
 
-        A plan that makes texts much worse is not chosen. Before a plan is chosen, the model reads and writes texts of a few
-        dev concepts under the plan. If their perplexity or repetition rises above the ``limits``, the plan and all stronger
-        plans are left out, and the next best plan is taken. ``chosen.explained()`` names the plans that were left out.
+        A plan that makes texts much worse is not chosen. Before a plan is chosen, the model scores held-out texts and
+        generates texts under the plan, for a few dev concepts. If the perplexity or the repetition of the texts rises above
+        the ``limits``, the plan and all stronger plans are left out, and the next best plan is taken. ``chosen.explained()``
+        names the plans that were left out.
 
         For every contrast, the best cells of three layers (of two layers after a screened sweep) are run on the items of the
         other contrasts. The best cells are then combined at different layers. The plan for all contrasts together is the best
@@ -188,12 +190,12 @@ class Sweep(ResultTable):
             model, items, vectors: the objects from which the sweep was made, if the sweep was loaded from a file. The objects
                 are compared with the sweep's description.
             limits: the limits on the perplexity and the repetition of texts under a chosen plan. With ``None``, no texts are
-                read or written, and a chosen plan may break texts.
+                measured, and a chosen plan may break texts.
             seed: the seed of the folds in which the choice is repeated, and of the draw of concepts whose texts are used.
 
         Raises:
             SettingsError: the contrasts of the sweep have cells at only one layer, or a contrast has no score; or the sweep
-                was made with other items, vectors, tokens or another model than the given objects.
+                was made with other items, other vectors or another model than the given objects.
             FingerprintError: the sweep was made with another model.
             ModelError: the unsteered model gives NaN or infinity for texts of dev concepts.
         """
@@ -210,8 +212,8 @@ class Sweep(ResultTable):
         return {name: score for name, score in found.items() if score}
 
     def depth(self, scores: Mapping[str, GivenScore] | None = None, *, draws: int = 2000, seed: int = 0) -> Depths:
-        """Returns the depth at which each vector works, and the difference in depth between vectors, with intervals over
-        concepts.
+        """Returns the depth of each vector (the layer where the vector raises its score most), and the difference in depth
+        between vectors, with intervals over concepts.
 
         Each layer is represented by its best strength. Only strengths that were run at all layers are used. Larger strengths
         that ``extend`` added at some layers do not count. The concepts are resampled separately for each vector.
@@ -307,8 +309,8 @@ def _intervals(changes: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _around(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns the interval (low and high) of each column's mean over concepts ``[concept, column]``. Only concepts that have
-    a value in the column are used.
+    """Returns the interval (low and high) of the mean over concepts, for each column of the table ``[concept, column]``. Only
+    concepts that have a value in the column are used.
 
     The same resamples are used for all columns without missing values. A column without any value has no interval.
     """

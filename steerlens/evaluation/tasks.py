@@ -1,8 +1,8 @@
-"""Tasks: units of work that contain no model. A task can run in any process, and its result can be stored so that the task is
-not run again.
+"""Tasks that are run with a model, such as scoring items. A task does not contain the model, so it can run in any process. The
+result of a task can be stored so that the task is not run again.
 
-A task describes work to do with a model. The method ``run`` does the work of the task. The result depends only on the task and
-the model. The result is a data frame, which Parquet stores exactly.
+The result of the method ``run`` depends only on the task and the model. The result is a data frame, which Parquet stores
+exactly.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Report = Callable[[float], None]
 
 
 class Task(ABC):
-    """A unit of work that does not contain a model."""
+    """The base class of tasks, which are run with a model but do not contain the model."""
 
     @property
     @abstractmethod
@@ -53,10 +53,10 @@ class Task(ABC):
 
     @abstractmethod
     def run(self, model: LensModel, report: Report) -> "pd.DataFrame":
-        """Does the work of the task with a model, and returns the result.
+        """Runs the task with a model, and returns the result.
 
         Args:
-            model: the model that does the work.
+            model: the model with which the task is run.
             report: a function that is called with the number of items done since the last call.
         """
 

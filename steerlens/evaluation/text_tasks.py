@@ -157,7 +157,7 @@ def captured(
     batch_size: int | None,
     results: Callable[[Sequence[Task], LensModel, Any], Iterator["pd.DataFrame"]],
 ) -> ResidualStack:
-    """Returns the residual streams of prompts at all layers, captured in tasks.
+    """Returns the residual streams of prompts at all layers. The prompts are divided into tasks, which ``results`` runs.
 
     Args:
         model: the model whose residual streams are read.

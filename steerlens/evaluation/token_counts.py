@@ -1,4 +1,4 @@
-"""Counts the tokens of the choices of items. The counts matter because the scores of choices with many and with few tokens
+"""Counts the tokens of the choices of items. The counts matter because the scores of choices with different numbers of tokens
 are compared."""
 
 from dataclasses import dataclass, replace
@@ -36,8 +36,8 @@ class TokenCounts(ResultTable):
 
 
 def token_counts(model: LensModel, items: Items, *, scoring: Scoring | None = None) -> TokenCounts:
-    """Counts the tokens of every choice after its prompt with the model's tokenizer. The model is not run. Aliases of choices are
-    not counted.
+    """Counts the tokens of every choice, as the model's tokenizer splits the choice after its prompt. The model is not run.
+    Aliases of choices are not counted.
 
     Args:
         model: the model whose tokenizer is used.

@@ -1,5 +1,5 @@
-"""Variants: the conditions under which items are answered (unsteered, explicit prompt, methods and controls), with the labels
-of their rows."""
+"""Variants: the conditions under which items are answered (unsteered, explicit prompt, methods and controls). Each variant has
+a label for its rows of the table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

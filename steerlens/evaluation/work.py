@@ -1,5 +1,5 @@
-"""Units of work: a task, the model that runs the task, and a function that receives the result. The units make it possible to
-run the tasks of all locales together."""
+"""Units of work: a task, the model that runs the task, and a function that receives the result. With these units, the tasks of
+all locales can be run together."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext

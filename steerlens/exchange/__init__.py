@@ -1,4 +1,5 @@
-"""Exchanges vectors and plans with other tools: llama.cpp, repeng, steering-vectors, vllm-lens, EasySteer, and plain PyTorch."""
+"""Exchanges vectors and plans with other tools: llama.cpp, repeng, steering-vectors, vllm-lens, EasySteer, AISteer360,
+nnsight, and plain PyTorch."""
 
 from steerlens.exchange.aisteer360 import to_aisteer360
 from steerlens.exchange.baking import bake

@@ -18,7 +18,7 @@ WORDS: dict[SteeredTokens, str] = {
     "last_onward": "only the prompt's last token and all tokens after it",
     "generated": "only the generated tokens",
 }
-"""A description of each choice of steered tokens, for messages."""
+"""A description of each choice of steered tokens, which is used in messages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def additions(plan: Any, tool: str) -> list[Addition]:
 
     Args:
         plan: a ``SteeringPlan``.
-        tool: the name of the tool, for errors.
+        tool: the name of the tool, which is used in error messages.
 
     Raises:
         VectorError: the plan has no steps, or does more than add vectors.
@@ -78,7 +78,7 @@ def only_addition(plan: Any, tool: str) -> Addition:
 
     Args:
         plan: a ``SteeringPlan``.
-        tool: the name of the tool, for errors.
+        tool: the name of the tool, which is used in error messages.
 
     Raises:
         VectorError: the plan has no steps, does more than add vectors, or its steps steer different tokens.

@@ -1,9 +1,9 @@
 """Writes steering vectors for AI Steerability 360 (https://github.com/IBM/AISteer360), as its JSON file ``.svec``.
 
 In the file, ``directions`` maps block indices to vectors ``[1, d_model]``. A control of the toolkit adds these vectors to the
-output of the layers (``hook_point="layer_output"``). The place of the addition and the layer numbers are the same as in
-steerlens. Strength and tokens are arguments of the control. The format is described by
-``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
+output of the layers (``hook_point="layer_output"``). As in steerlens, the vectors are added after the blocks, and a layer number
+is the index of a block. The file contains neither the strength nor the choice of steered tokens. Both are arguments of the
+control. The format is described by ``state_control/_common/steering_vector.py`` and ``token_scope.py`` of the toolkit.
 """
 
 import json
@@ -22,8 +22,8 @@ _SCOPES: dict[SteeredTokens, str] = {
     "last_onward": 'token_scope="last_k", last_k=1',
     "generated": 'token_scope="after_prompt"',
 }
-"""The toolkit's arguments for each choice of tokens. With a key-value cache, the last token of every pass is the prompt's last
-token or a generated token."""
+"""The toolkit's arguments for each choice of steered tokens. ``last_k=1`` steers the last token of every pass. With a key-value
+cache, this token is the prompt's last token or a generated token."""
 
 
 def to_aisteer360(plan: Any) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def to_aisteer360(plan: Any) -> dict[str, Any]:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does more than add vectors, has several choices of tokens, or steers only the prompt's tokens.
+        VectorError: the plan does more than add vectors, its steps steer different tokens, or it steers only the prompt's tokens.
     """
     added = only_addition(plan, "AI Steerability 360")
     if added.tokens not in _SCOPES:
@@ -56,7 +56,7 @@ def write_aisteer360(plan: Any, path: Path) -> Exported:
         path: the path of the file, such as ``x.svec``.
 
     Raises:
-        VectorError: the plan does more than add vectors, has several choices of tokens, or steers only the prompt's tokens.
+        VectorError: the plan does more than add vectors, its steps steer different tokens, or it steers only the prompt's tokens.
         FileError: the file's name does not end in ``.svec``, or the file cannot be written.
     """
     if path.suffix != _ENDING:

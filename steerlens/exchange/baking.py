@@ -3,8 +3,9 @@
 The output of a block's MLP is added to the residual stream, and steerlens reads the stream directly afterwards. Adding a vector
 at every token therefore has the same effect as adding the vector to the bias of the MLP's last projection. This is true only if
 no norm or factor follows the projection. The MLPs of Llama have no biases unless the configuration sets ``mlp_bias``, which gives
-all projections of all MLPs a bias. Before the copy is returned, the effect of its biases is compared with the effect of hooks.
-The copy is a plain checkpoint, so ``save_pretrained`` and ``from_pretrained`` keep the plan.
+all projections of all MLPs a bias. ``bake`` changes a copy of the model. Before the copy is returned, the effect of its biases is
+compared with the effect of hooks that add vectors after the same blocks. The copy is a plain checkpoint, so ``save_pretrained``
+and ``from_pretrained`` keep the plan.
 """
 
 import copy

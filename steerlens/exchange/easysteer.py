@@ -2,9 +2,9 @@
 
 ``vllm serve --steering-config spec.json`` and the field ``steering`` of a request take a spec. A spec is a list of vectors, and
 each vector has a payload, a scale and the tokens that it steers. The payload is the wire format of EasySteer's
-``DirectionVector``: tensors ``layer.{block index}`` in base64 with a digest. The layer is the index of a decoder layer, and the
-vector is added to the output of the layer, as in steerlens. The format is described by EasySteer's documentation and by
-``vllm/model_hooks/steering/payloads.py`` of its vLLM (wire version 1).
+``DirectionVector``: tensors ``layer.{block index}`` in base64 with a digest. The number in a tensor's name is the index of a
+decoder layer. The vector is added to the output of this layer, as in steerlens. The format is described by EasySteer's
+documentation and by ``vllm/model_hooks/steering/payloads.py`` of its vLLM (wire version 1).
 """
 
 import base64
@@ -25,8 +25,8 @@ _VERSION = 1
 def to_easysteer(plan: Any) -> dict[str, Any]:
     """Returns a plan as a ``SteeringSpec`` of EasySteer, in JSON values.
 
-    EasySteer supports all four choices of tokens, and each vector has its own choice. The tokens in front of a prompt are
-    excluded by their positions, so give EasySteer prompts that begin with the same tokens.
+    EasySteer supports all four choices of steered tokens, and the choice can be different for each vector. The tokens in front of
+    a prompt, such as BOS, are excluded by their positions. Give EasySteer only prompts that begin with these tokens.
 
     Args:
         plan: a ``SteeringPlan`` that adds vectors.
@@ -66,7 +66,7 @@ def write_easysteer(plan: Any, path: Path) -> Exported:
 
 
 def _apply(tokens: str, n_front: int) -> dict[str, Any]:
-    """Returns the ``ApplySpec`` of EasySteer for a choice of tokens."""
+    """Returns the ``ApplySpec`` of EasySteer for a choice of steered tokens."""
     prompt: dict[str, Any] = {"prompt": "all"}
     if n_front:
         prompt["exclude_prompt_positions"] = list(range(n_front))

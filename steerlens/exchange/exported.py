@@ -20,7 +20,7 @@ class Exported:
     use: str
     """The command or the lines of Python that steer with the file."""
     notes: tuple[str, ...] = ()
-    """The differences between the tool and the plan, in sentences."""
+    """Sentences that say how the tool's steering differs from the plan."""
 
     def __str__(self) -> str:
         notes = "".join(f"\nnote: {note}" for note in self.notes)
@@ -33,7 +33,7 @@ def said(notes: Sequence[str]) -> tuple[str, ...]:
     """Logs each note as a warning, and returns the notes.
 
     Args:
-        notes: the differences between a tool and a plan.
+        notes: sentences that say how a tool's steering differs from a plan.
     """
     for note in notes:
         _log.warning(note)

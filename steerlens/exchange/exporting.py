@@ -1,4 +1,4 @@
-"""The function ``export``, which writes a plan for any tool that reads a file."""
+"""The function ``export``, which writes a plan to a file for another tool."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ def export(plan: Any, path: str | Path, to: str | None = None) -> Exported:
 
     Raises:
         FileError: the file cannot be written.
-        ModelError: a package that the file needs is not installed.
+        ModelError: a package that is needed to write the file is not installed.
         UnknownNameError: the tool is unknown, or no tool was given and the ending does not decide the tool.
         VectorError: the tool cannot run the plan. The message explains why.
     """

@@ -15,11 +15,11 @@ from steerlens.models.identity import described_number
 from steerlens.models.quantized import quantization_of
 
 _ASIDE = ("vision", "audio", "expert", "mtp")
-"""The words in the names of lists of modules that are not the decoder's blocks."""
+"""Parts of the names of lists of modules. A list with one of these parts in its name does not contain the decoder's blocks."""
 
 
 def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weights: bool = True) -> None:
-    """Raises an error for a Hugging Face model for which the plan was not made.
+    """Raises an error if a plan was not made for the given Hugging Face model.
 
     Args:
         model: a ``PreTrainedModel``.
@@ -29,7 +29,7 @@ def check_model(model: Any, fingerprint: Fingerprint, whose: str, *, same_weight
             number of blocks and the same width is accepted.
 
     Raises:
-        FingerprintError: the weights or their dtype differ, or the plan was made after the weights were processed.
+        FingerprintError: the weights or their dtype differ, or the plan was made with weights that TransformerLens had processed.
         ModelError: ``model`` is not a Hugging Face model, has no unembedding, or has an architecture that TransformerLens does
             not know. Weights of an unknown architecture cannot be compared.
     """

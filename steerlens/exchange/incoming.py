@@ -1,4 +1,5 @@
-"""Makes steering vectors from the numbers of other software. Numbers that cannot be used raise an error with an explanation."""
+"""Makes steering vectors from directions that other software computed. Directions that cannot be used raise an error with an
+explanation."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def incoming_vector(
     width, known = fingerprint.d_model, range(fingerprint.n_layers)
     taken = {}
     for key, given in directions.items():
-        layer = layer_of(key, known, f"{fingerprint.name or 'the model'} that {whose} was given for")
+        layer = layer_of(key, known, f"{fingerprint.name or 'the model'}, the model of {whose}")
         direction = float_tensor(given, f"{whose}, layer {layer},")
         if tuple(direction.shape) != (width,):
             raise VectorError(

@@ -2,10 +2,10 @@
 ``direction.{layer}`` for each layer.
 
 The layer number of llama.cpp is the index of the block. For example, ``direction.5`` is added to the residual stream after block
-5, as in steerlens. llama.cpp cannot steer after block 0, because its loader refuses ``direction.0``. The format was read from
-``common_control_vector_load_one`` and ``llama_adapter_cvec`` of llama.cpp at commit 0ce8cd1 (October 2026). Tests in
-``tests/exchange`` compare the results numerically. repeng 0.4 writes and reads the same files with the same layer numbers,
-including 0.
+5, as in steerlens. llama.cpp cannot steer after block 0, because its loader refuses ``direction.0``. The format was taken from
+the code of ``common_control_vector_load_one`` and ``llama_adapter_cvec`` in llama.cpp at commit 0ce8cd1 (October 2026). Tests in
+``tests/exchange`` compare the effects of a vector in llama.cpp and in steerlens on log probabilities. repeng 0.4 writes and reads
+the same files with the same layer numbers, including 0.
 """
 
 import json
@@ -49,7 +49,7 @@ def write_llama_cpp(plan: Any, path: Path) -> Exported:
         path: the file, such as ``x.gguf``.
 
     Raises:
-        VectorError: the plan does more than add vectors, has several choices of tokens, or steers block 0.
+        VectorError: the plan does more than add vectors, its steps steer different tokens, or it steers after block 0.
         ModelError: the package gguf is not installed.
         FileError: the file cannot be written, or its path contains ``:`` or ``,``. llama.cpp splits paths at these characters.
     """
@@ -80,7 +80,7 @@ def write_repeng(plan: Any, path: Path) -> Exported:
         path: the file, such as ``x.gguf``.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
         ModelError: the package gguf is not installed.
         FileError: the file cannot be written.
     """
@@ -109,7 +109,8 @@ def from_gguf(path: str | Path, model: Any = None, name: str = "") -> SteeringVe
 
     Raises:
         FileError: the file is missing, truncated, too large, or has another architecture. The error is also raised if the file
-            contains NaN or infinity, dtypes other than F32, F16 and F64, layers that the model does not have, or another width.
+            contains NaN or infinity, dtypes other than F32, F16 and F64, layers that the model does not have, or directions of
+            another width than the model's.
         FingerprintError: the file names a model that is not the given model.
         ModelError: the package gguf is not installed.
         VectorError: the file does not name a model, and no model was given.

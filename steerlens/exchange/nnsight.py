@@ -25,6 +25,6 @@ def to_nnsight(plan: Any) -> dict[int, Float[Tensor, " d_model"]]:
         The vectors by block index, as float32 tensors ``[d_model]`` on the CPU.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
     """
     return only_addition(plan, "a trace of nnsight").vectors

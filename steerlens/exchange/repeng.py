@@ -1,8 +1,8 @@
 """Converts control vectors of repeng (https://github.com/vgel/repeng, version 0.4), as Python objects.
 
 ``ControlVector.directions`` maps block indices to arrays ``[d_model]``, and ``ControlModel`` adds these arrays to the output of
-the blocks. The place of the addition and the layer numbers are the same as in steerlens. repeng 0.4 needs NumPy below 2, and
-steerlens needs NumPy 2. If the two packages cannot be installed together, use a GGUF file to exchange vectors
+the blocks. As in steerlens, the vectors are added after the blocks, and a layer number is the index of a block. repeng 0.4 needs
+NumPy below 2, and steerlens needs NumPy 2. If the two packages cannot be installed together, use a GGUF file to exchange vectors
 (``plan.export(path, "repeng")``, ``from_gguf``).
 """
 
@@ -28,8 +28,8 @@ def to_repeng(plan: Any, model_type: str = "unknown") -> Any:
             vectors are added.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
-        ModelError: repeng is not installed, or does not run with this NumPy.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
+        ModelError: repeng is not installed, or does not work with the installed version of NumPy.
     """
     added = only_addition(plan, "repeng")
     control_vector = _control_vector()

@@ -1,9 +1,9 @@
 """Converts vectors of the package steering-vectors (https://github.com/steering-vectors/steering-vectors, version 0.12).
 
 ``SteeringVector.layer_activations`` maps block indices to tensors ``[d_model]``, and ``apply`` adds these tensors to the output
-of the blocks (``layer_type="decoder_block"``). The place of the addition and the layer numbers are the same as in steerlens. The
-package needs transformers below 5, and steerlens needs 5.18. If the two packages cannot be installed together, use a safetensors
-file to exchange vectors (``plan.export(path, "steering-vectors")``).
+of the blocks (``layer_type="decoder_block"``). As in steerlens, the vectors are added after the blocks, and a layer number is the
+index of a block. The package needs transformers below 5, and steerlens needs transformers 5.18. If the two packages cannot be
+installed together, use a safetensors file to exchange vectors (``plan.export(path, "steering-vectors")``).
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def to_steering_vectors(plan: Any) -> Any:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
         ModelError: steering-vectors is not installed.
     """
     added = only_addition(plan, "steering-vectors")
@@ -58,7 +58,7 @@ def write_steering_vectors(plan: Any, path: Path) -> Exported:
         path: the file, such as ``x.safetensors``.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
         FileError: the file cannot be written.
     """
     from safetensors.torch import save_file
@@ -88,8 +88,8 @@ def from_steering_vectors(vector: Any, model: Any, name: str = "steering-vectors
 
     Raises:
         LayerError: the model does not have one of the layers.
-        VectorError: ``vector`` is not a ``SteeringVector``, does not belong to the output of blocks, or has another width, or its
-            numbers are not real and finite. The error is also raised if there is no model.
+        VectorError: ``vector`` is not a ``SteeringVector``, is not for the output of blocks, or has another width, or its numbers
+            are not real and finite. The error is also raised if there is no model.
     """
     directions, place = getattr(vector, "layer_activations", None), getattr(vector, "layer_type", None)
     if not isinstance(directions, Mapping):
@@ -125,6 +125,6 @@ def _notes(plan: Any, added: Addition) -> list[str]:
         return []
     return [
         f"the plan steers {WORDS[added.tokens]}. In steering-vectors, the arguments min_token_index and token_indices of apply "
-        "choose the tokens. Without these arguments, every token is steered. The count begins again in each pass, so with a "
-        "key-value cache, a generated token has number 0." + front
+        "choose the tokens. Without these arguments, every token is steered. Tokens are numbered from 0 again in each pass, so "
+        "with a key-value cache, a generated token has number 0." + front
     ]

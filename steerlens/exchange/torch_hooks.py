@@ -19,9 +19,9 @@ def torch_hooks(plan: Any, model: Any, *, same_weights: bool = True) -> Iterator
 
     Every operation and every choice of tokens works in the same way as on a ``LensModel``. All tokens of a pass that begins a
     text count as prompt tokens. A token that continues from a cache counts as generated. In ``generate``, the end of the prompt
-    is found with and without a cache. Padding and the tokens in front are found from the token ids and the attention mask. Each
-    pass must therefore get token ids. Gradients are not affected. Inside the ``with`` block, passes of other threads raise an
-    error.
+    is found with and without a cache. Padding and the tokens in front of the prompt are found from the token ids and the
+    attention mask. Each pass must therefore get token ids. Gradients can be computed as usual. Inside the ``with`` block, passes
+    of other threads raise an error.
 
     Args:
         plan: a ``SteeringPlan``.

@@ -2,9 +2,9 @@
 objects.
 
 A vector has ``activations [layer, d_model]``, ``layer_indices`` and a ``scale``, and is added to the output of the decoder layers
-in ``layer_indices``. The place of the addition and the layer numbers are the same as in steerlens. A request takes a list of
-vectors as ``apply_steering_vectors``. In JSON, a tensor is the base64 text of its bytes, plain or compressed with zstd. steerlens
-writes plain float32, and reads plain and compressed tensors.
+in ``layer_indices``. As in steerlens, the vectors are added after the blocks, and a layer number is the index of a block. A
+request takes a list of vectors as ``apply_steering_vectors``. In JSON, a tensor is the base64 text of its bytes, plain or
+compressed with zstd. steerlens writes plain float32, and reads plain and compressed tensors.
 """
 
 import base64
@@ -34,7 +34,7 @@ _TYPES: dict[tuple[str, str], torch.dtype] = {
     ("float16", "torch.float16"): torch.float16,
     ("int16", "torch.bfloat16"): torch.bfloat16,
 }
-"""The dtypes that can be read, by their names in JSON. Each dtype has two names."""
+"""The dtypes that can be read. The keys are the values of ``dtype`` and ``original_dtype`` in JSON."""
 
 
 def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def to_vllm_lens(plan: Any) -> list[dict[str, Any]]:
         plan: a ``SteeringPlan`` that adds vectors.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
     """
     added = only_addition(plan, "vllm-lens")
     said(notes_of(plan, added, "vllm-lens"))
@@ -70,7 +70,7 @@ def write_vllm_lens(plan: Any, path: Path) -> Exported:
         path: the path of the file, such as ``x.json``.
 
     Raises:
-        VectorError: the plan does more than add vectors, or has several choices of tokens.
+        VectorError: the plan does more than add vectors, or its steps steer different tokens.
         FileError: the file cannot be written.
     """
     write_text(path, json.dumps(to_vllm_lens(plan)))
@@ -106,14 +106,14 @@ def from_vllm_lens(source: Any, model: Any, name: str = "vllm-lens") -> Steering
 
 
 def _joined(given: Any, model: Any, whose: str, name: str) -> SteeringVector:
-    """Returns the sum of one vector or several vectors of vllm-lens."""
+    """Returns one vector or several vectors of vllm-lens as one steering vector, which is their sum."""
     fingerprint = model_fingerprint(model, whose)
     several = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
     summed: dict[int, Tensor] = {}
     for one in several:
         fields = _fields(one, whose)
         layers = [
-            layer_of(layer, range(fingerprint.n_layers), f"{fingerprint.name} that {whose} was given for")
+            layer_of(layer, range(fingerprint.n_layers), f"{fingerprint.name}, the model of {whose}")
             for layer in fields["layer_indices"]
         ]
         added = _activations(fields["activations"], (len(layers), fingerprint.d_model), whose)
@@ -168,7 +168,7 @@ def _activations(given: Any, shape: tuple[int, int], whose: str) -> Float[Tensor
 
 
 def _bytes(given: Mapping[str, Any], size: int, whose: str) -> bytes:
-    """Returns the bytes of a tensor in JSON. The result has at most one byte more than ``size``."""
+    """Returns the bytes of a tensor in JSON. At most ``size + 1`` bytes of compressed data are decompressed."""
     text, compression = given.get("data"), given.get("compression")
     if not isinstance(text, str) or compression not in (None, "zstd"):
         raise VectorError(

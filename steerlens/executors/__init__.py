@@ -1,4 +1,4 @@
-"""Executors that run tasks outside the calling process, which are workers of Ray."""
+"""The executor that runs tasks outside the calling process, in workers of Ray."""
 
 from steerlens.executors.cluster import RayExecutor, ray
 

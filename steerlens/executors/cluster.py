@@ -21,8 +21,8 @@ from steerlens.provenance import provenance
 log = logging.getLogger("steerlens")
 
 Reported = Callable[[Any, Callable[[float], None]], Any]
-"""A function that takes a value and a callback. The function reports its progress to the callback, as the amount of work since
-the last report."""
+"""A function that takes a value and a callback. The function reports its progress to the callback, as the amount of work that it
+has done since the last report."""
 
 
 def ray(
@@ -33,20 +33,21 @@ def ray(
     num_cpus: float = 1,
     retries: int = 2,
 ) -> "RayExecutor":
-    """Returns an executor with workers of Ray, for every argument ``executor``. The extra ``ray`` installs the package ``ray``.
+    """Returns an executor that runs tasks in workers of Ray. Give it to any function of steerlens that has the argument
+    ``executor``. The extra ``ray`` installs the package ``ray``.
 
     Args:
         address: the address of a cluster. ``auto`` joins the cluster to which this machine belongs, ``host:port`` joins another
-            cluster, and ``local`` starts Ray on this machine. ``None`` joins the cluster in the environment variable
-            ``RAY_ADDRESS``, or the cluster to which this machine belongs. If there is no cluster, ``None`` starts Ray on this
-            machine. If the program already called ``ray.init``, the address is ignored.
+            cluster, and ``local`` starts Ray on this machine. ``None`` joins the cluster whose address is in the environment
+            variable ``RAY_ADDRESS``, or the cluster to which this machine belongs. If there is no cluster, ``None`` starts Ray on
+            this machine. If the program already called ``ray.init``, the address is ignored.
         workers: the largest number of workers. ``None`` starts as many workers as the cluster has room for when work begins. Give
             a number on a cluster that grows on demand. Workers without room then wait and start when there is room.
         num_gpus: the number of GPUs of each worker. With a number below 1, workers share a GPU. ``None`` means 1 if the cluster
             has a GPU, and 0 otherwise. With 0, workers put their model on the CPU. With another number, workers put their model
             on a GPU. The device of the calling process has no influence.
         num_cpus: the number of cores of each worker, which is also the number of PyTorch threads of the worker.
-        retries: the number of times that the work of a dead worker is given to another worker.
+        retries: the largest number of times that the work of a dead worker is given to another worker.
 
     Raises:
         SettingsError: Ray is not installed, there is no cluster at the address, or a number is out of range.
@@ -126,7 +127,7 @@ class RayExecutor:
         self._told: Any = None
         """The actor to which workers report their progress."""
         self._answer: Any = None
-        """Ray's reference of a request for progress reports that the actor has not yet answered, or ``None``."""
+        """Ray's reference of the last request for progress reports. ``None`` means that no request waits for an answer."""
         self._rounds = count()
 
     @property
@@ -164,7 +165,7 @@ class RayExecutor:
 
         Args:
             function: a function that is called with a value and a callback. The function reports its progress to the callback, as
-                the amount of work since the last report.
+                the amount of work that it has done since the last report.
             values: the values.
             report: a function that is called a few times a second with the number of a value and the total amount of work
                 done on this value.
@@ -174,7 +175,8 @@ class RayExecutor:
         Raises:
             ModelError: the number of workers that died while they computed the same value, or while they started, is larger than
                 ``retries``.
-            SettingsError: the cluster has no room for a worker, its machines have other packages, or the executor was closed.
+            SettingsError: the cluster has no room for a worker, its machines have other versions of packages than the calling
+                process, or the executor was closed.
         """
         if not self._ray.is_initialized():
             raise SettingsError(
@@ -281,8 +283,8 @@ class RayExecutor:
         )
 
     def _ask(self, own: _Round) -> None:
-        """Sends the progress that workers reported to the caller, and requests new reports. The method does not wait for reports,
-        because a lost report does not change the results."""
+        """Passes the progress reports of the workers on to the caller, and requests new reports. The method does not wait for
+        reports, because a lost report does not change the results."""
         if self._answer is None:
             self._answer = self._told.taken.remote()
         elif self._ray.wait([self._answer], timeout=0)[0]:

@@ -45,7 +45,7 @@ class Worker:
 
         Args:
             function: a function that is called with the value and a callback. The function reports its progress to the callback,
-                as the amount of work since the last report.
+                as the amount of work that it has done since the last report.
             value: the value.
             told: the actor of class ``Told``, to which progress is reported.
             key: the key under which the progress of the value is reported.
@@ -72,7 +72,7 @@ class Told:
 
 @dataclass(eq=False)
 class _Teller:
-    """Reports the work on a value, with a minimum time between reports."""
+    """Reports the progress on a value, with a minimum time between reports."""
 
     told: Any
     key: Key

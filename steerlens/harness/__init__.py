@@ -1,5 +1,5 @@
-"""Connects steerlens with evaluation harnesses. The tasks of a harness run on a steered model, and the results of a harness
-become answers and planes."""
+"""Connects steerlens with evaluation harnesses. The tasks of a harness run on a steered model, and the results of a harness are
+converted to answers and planes."""
 
 from steerlens.harness.inspect_logs import inspect_answers
 from steerlens.harness.inspect_models import inspect_model

@@ -15,7 +15,7 @@ from steerlens.scores import register_read
 from steerlens.steering import UNSTEERED
 
 LOCALES = Mapping[str, str] | None
-"""The locale of each task, by the name of the task. A task without a locale counts as its own locale."""
+"""The locale of each task, by the name of the task. For a task without a locale, the name of the task is used as the locale."""
 ConceptOf = Callable[[str, Any], str]
 """A function that takes a task and an item of the harness, and returns a name for the question. Items with the same name count as
 one concept."""
@@ -29,8 +29,8 @@ class ItemScore:
     item: str
     """The name of the item in its task."""
     concept: str
-    """The id of the item's concept, by which intervals are resampled. Items of different locales that ask the same question have
-    the same concept."""
+    """The id of the item's concept. Bootstrap intervals resample concepts. Items of different locales that ask the same question
+    have the same concept."""
     asked: str
     """The question and its settings, or a digest of the question and its settings. The text is the same for every method."""
     score: str
@@ -168,8 +168,9 @@ def _check_same_items(measured: Mapping[str, Sequence[ItemScore]]) -> None:
         changed = [key for key in own if own[key] != theirs[key]]
         if changed:
             raise SettingsError(
-                f"in {len(changed)} of {len(own)} scores, {method!r} was not asked the same as {UNSTEERED!r}, for example in "
-                f"{changed[0]}. Run both methods with the same examples, seeds, generation settings and task versions."
+                f"for {len(changed)} of {len(own)} scores, {method!r} got another question or other settings than {UNSTEERED!r}, "
+                f"for example for {changed[0]}. Run both methods with the same examples, seeds, generation settings and task "
+                "versions."
             )
 
 

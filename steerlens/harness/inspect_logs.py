@@ -58,7 +58,7 @@ def inspect_answers(
         FileError: a file is not a log of Inspect.
         SettingsError: a task in a log did not finish, values are not numbers, a task occurs twice for one method, or logs have
             different items or settings.
-        UnknownNameError: a score was not measured, or a task does not exist.
+        UnknownNameError: a score was not measured, or a locale is given for a task that does not exist.
     """
     read = {name: list(_logs_of(name, own)) for name, own in logs.items()}
     every = [log for own in read.values() for log in own]

@@ -63,8 +63,8 @@ class InspectRequests:
     running: SteeredRun
     model_name: str
     asked: Counter[tuple[int, ...]]
-    """The number of requests for each prompt. If a seed is set, this number gives each epoch of a sample different random
-    numbers."""
+    """The number of requests for each prompt. If a seed is set, this number is added to the seed, so each epoch of a sample gets
+    different random numbers."""
 
     def max_connections(self) -> int:
         """Returns 1, because the model writes one text after another."""

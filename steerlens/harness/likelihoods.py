@@ -29,8 +29,9 @@ _LOGITS = 1 << 24
 def log_likelihoods(running: SteeredRun, rows: Sequence[Row], batch_size: int | None = None) -> list[list[Likelihood]]:
     """Returns the likelihood of every continuation of every row.
 
-    If the model supports packed rows, all continuations of a prompt follow the prompt in one row. At the first use on a model,
-    the results are compared with full passes. Otherwise each continuation is run in a separate pass with its prompt.
+    If the model supports packed rows, all continuations of a prompt follow the prompt in one row. Otherwise each continuation has
+    a separate row with its prompt. At the first use on a model, some results are compared with the results of full passes with
+    one row for each continuation.
 
     Args:
         running: the model with its steering.

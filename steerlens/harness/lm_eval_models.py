@@ -135,7 +135,9 @@ class LmEvalRequests:
         cut = 0
         for number, (_asked, context, continuation) in enumerate(requests):
             if not continuation:
-                raise PromptError(f"continuation {_asked[1]!r} of a task adds no token to its context: expected a text to score.")
+                raise PromptError(
+                    f"continuation {_asked[1]!r} of a task adds no token to its context: expected at least one token."
+                )
             kept, lost = self._kept(context, continuation)
             cut += lost > 0
             alike = (kept,) if len(kept) >= _WORTH_PACKING else (kept, number)
@@ -166,7 +168,7 @@ class LmEvalRequests:
         if over >= len(context):
             raise PromptError(
                 f"a continuation of {len(continuation)} tokens given, but {self.running.model.name} takes at most "
-                f"{self.max_length} tokens."
+                f"{self.max_length} tokens. Leave this task out, or use a model with a longer context."
             )
         return tuple(context[max(0, over) :]), over
 
@@ -270,7 +272,9 @@ class LmEvalRequests:
         except TemplateError as error:
             others = [message for message in chat_history if message["role"] != "system"]
             if len(others) == len(chat_history):
-                raise PromptError(f"the model's chat template refuses the messages of a task ({error}).") from error
+                raise PromptError(
+                    f"the model's chat template refuses the messages of a task ({error}). Run this task without a chat template."
+                ) from error
             _log.warning("the chat template refuses system messages (%s), so these messages are left out", error)
             return str(self.tokenizer.apply_chat_template(others, **how))
 

@@ -41,9 +41,10 @@ def lm_eval_answers(
             count as one concept, for example the same question in several locales. With ``None``, each item counts separately.
 
     Raises:
-        SettingsError: results have no samples or contain an item twice, or no results of a method are given. The error is also
-            raised if methods were measured on different items or with different generation settings.
-        UnknownNameError: a score was not measured, or a task does not exist.
+        SettingsError: results have no samples or contain an item twice, or the results of ``unsteered`` or of every other method
+            are missing. The error is also raised if methods were measured on different items or with different generation
+            settings.
+        UnknownNameError: a score was not measured, or a locale is given for a task that does not exist.
     """
     read = {name: list(own) if isinstance(own, list | tuple) else [own] for name, own in results.items()}
     for name, several in read.items():

@@ -12,13 +12,13 @@ from steerlens.harness.running import needed
 def lm_eval_task(items: Items, name: str) -> dict[str, Any]:
     """Returns items as a multiple-choice task, for ``lm_eval.simple_evaluate(tasks=[…])``.
 
-    The implicit prompt is followed by each choice. The metric ``acc`` of the harness compares sums of log probabilities, so it
-    gives the same result for each item as ``Scoring(normalisation="none")``. A document of the task has the item's concept,
-    locale and kind. With ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])``, a question in several locales counts
-    once.
+    In the task, each choice follows the item's implicit prompt. The metric ``acc`` of the harness compares sums of log
+    probabilities, so it gives the same result for each item as ``Scoring(normalisation="none")``. A document of the task has the
+    item's concept, locale and kind. With ``lm_eval_answers(…, concept=lambda task, doc: doc["concept"])``, a question in several
+    locales counts as one concept.
 
     Args:
-        items: the items. Either all locales write a space before an answer, or no locale does.
+        items: the items. Their locales must either all write a space before an answer, or all write no space.
         name: the name of the task.
 
     Raises:

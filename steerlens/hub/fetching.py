@@ -40,7 +40,7 @@ def found(given: str | Path, file: str, revision: str | None = None) -> Found:
     A file or folder on this machine is preferred to a repository with the same name, unless a revision is given.
 
     Args:
-        given: a file, a folder that contains the file as a repository of the hub does, or a repository as ``user/name``.
+        given: a file, a folder with the layout of a repository, or a repository of the hub as ``user/name``.
         file: the name of the artifact's file in a folder or repository. No other file is read.
         revision: a commit, branch or tag of a repository. ``None`` reads the main branch, and the commit is logged.
 
@@ -94,5 +94,5 @@ def _inside(folder: Path, file: str) -> Path:
         raise FileError(f"{folder} contains no {file}: expected a folder or a repository that save_for_hub or push_to_hub wrote.")
     own = root.parent.parent if root.parent.name == "snapshots" else root
     if own not in path.resolve().parents:
-        raise FileError(f"{path} is a link to {path.resolve()}, which is outside this folder, so the file is not read.")
+        raise FileError(f"{path} is a link to {path.resolve()}, which is outside this folder: expected a file in this folder.")
     return path

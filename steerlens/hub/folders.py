@@ -1,4 +1,5 @@
-"""Writes folders in the layout of the hub: one safetensors file, the card as README.md, and the plane."""
+"""Writes folders in the layout of the hub: one safetensors file, the card as README.md, and the plane (the table of measured
+effects) if there is one."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -41,8 +41,8 @@ def check_repo(repo_id: str) -> str:
 def pushed(folder: Path, names: Sequence[str], repo_id: str, *, private: bool | None, token: str | None, message: str) -> Pushed:
     """Uploads some files of a folder as one commit, and makes the repository if it does not exist.
 
-    A plane that is already in the repository belongs to the earlier artifact. If no new plane replaces the old plane, the old
-    plane is removed.
+    A plane (a table of measured effects) that is already in the repository belongs to the earlier artifact. If no new plane
+    replaces this plane, it is removed.
 
     Args:
         folder: the folder.

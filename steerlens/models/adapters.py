@@ -15,8 +15,8 @@ def adapter_folder(adapter: str) -> Path:
     """Returns the folder of an adapter. An adapter that is not a local folder is downloaded from the hub.
 
     Raises:
-        ModelError: the package ``peft`` is not installed, or the adapter has no weights in safetensors, or has settings that
-            would run other code.
+        ModelError: the package ``peft`` is not installed, the adapter has no weights in safetensors format, or its settings are
+            not the settings of a usable adapter. Settings with ``megatron_config`` would make peft import another module.
         FileError: the adapter's settings are missing or damaged.
     """
     try:

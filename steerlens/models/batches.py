@@ -25,9 +25,9 @@ _ALIKE = 0.85
 """The smallest allowed length of a row, divided by the length of the longest row in the batch. Once a batch is large enough,
 shorter rows go into the next batch, because they would need too much padding."""
 _ENOUGH, _MOST_COPIES = 1 / 8, 7
-"""The share of the token budget from which a batch counts as large enough, and the largest number of copies that is used in the
-following division. A batch of rows with choices contains one copy of each row per plan. For such a batch, the share is divided by
-the number of copies plus one."""
+"""Two numbers that decide when a batch counts as large enough. The first number is the smallest share of the token budget that
+such a batch must fill. Rows with choices are repeated once for each plan. For these rows, the share is divided by the number of
+copies plus one. The second number is the largest number of copies that is used in this division."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def segments(self) -> list[int]:
-        """The part of the row that each token belongs to: 0 for the prompt, k for the k-th choice."""
+        """The part of the row to which each token belongs: 0 for the prompt, k for the k-th choice."""
         return [0] * len(self.prompt) + [k for k, choice in enumerate(self.choices, 1) for _ in choice]
 
     @property

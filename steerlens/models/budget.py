@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from steerlens.models.lens import LensModel
 
 _LEAST = 2048
-"""The number of tokens of a batch on a CPU, where a larger batch is not faster and only needs more memory. On a GPU, a batch has
-at least this number of tokens."""
+"""The token budget of a batch on a CPU, where a larger batch is not faster and only needs more memory. On a GPU, the token budget
+is at least this number, unless an earlier batch did not fit into the memory."""
 _MOST = 1 << 16
 """The largest number of tokens of a batch. A larger batch is not faster on any GPU."""
 _TRIALS = 1024, 4096

@@ -1,4 +1,5 @@
-"""Tests once what a model supports: packed choices, reused keys, padding in front, and unembedding."""
+"""Tests which operations a model supports: packed choices, reused keys and values, padding in front, and computing the logits
+from the final residuals."""
 
 from typing import Any
 
@@ -44,7 +45,7 @@ def packs(model: Any) -> bool:
 
 @torch.no_grad()
 def reuses_keys(model: Any) -> bool:
-    """Returns whether tokens can continue from stored keys and values, for several copies of a batch and after a shared
+    """Returns whether a pass can continue from stored keys and values, for several copies of a batch and after a shared
     prefix."""
     batch, backend = _batch(model), model.backend
     try:
@@ -112,7 +113,7 @@ def check_gradients(model: Any) -> None:
     """Refuses a model whose passes cannot be differentiated.
 
     Raises:
-        ModelError: the model's backend cannot compute derivatives, or the code for its quantized weights cannot.
+        ModelError: the model's backend cannot compute derivatives, or the code for its quantized weights cannot compute them.
     """
     quantization = getattr(model.backend, "quantization", None)
     if quantization is not None and not model.backend.capabilities.gradients:

@@ -52,7 +52,7 @@ def read_all(
         side: the side on which shorter prompts of a batch are padded.
 
     Yields:
-        The indices of a batch's prompts, and their residuals as float32 ``[layer, prompt, d_model]``, on the device.
+        The indices of a batch's prompts, and their residuals as float32 ``[layer, prompt, d_model]``, on the model's device.
 
     Raises:
         PromptError: a prompt is empty, or does not have the requested token.
@@ -76,7 +76,7 @@ def brought_home(found: Iterable[tuple[list[int], Tensor]], most: int = _KEPT) -
     """Moves results from a device to the CPU. The results are collected on the device. They are moved whenever they fill ``most``
     bytes, and once more at the end.
 
-    Each move waits for the device, and the device cannot do other work during the move.
+    The results are collected because each move waits for the device, and the device cannot do other work during a move.
 
     Args:
         found: the results of ``read_all``.

@@ -1,4 +1,5 @@
-"""Computes derivatives of the rows' log probabilities with respect to a vector that is added after each layer."""
+"""Computes, for each layer, the derivatives of the rows' log probabilities with respect to a vector that is added after this
+layer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -35,19 +36,20 @@ def row_gradients(
     leaves_prompt: bool,
     report: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "layer row d_model"]:
-    """Returns a derivative for each layer and row. It is the derivative of the row's weighted sum of log probabilities with
-    respect to a vector that is added after this layer alone.
+    """Returns a derivative for each layer and row. For each row, the weighted sum of the log probabilities of its choices is
+    differentiated. The derivative for a layer is taken with respect to a vector that is added after this layer alone.
 
     Args:
         engine: the rows and the model.
         layers: block indices. The derivatives are in ascending order of the layers.
         steered: the tokens to which the vector would be added.
-        weigh: returns the weights of a row's choices, which may depend on its unsteered log probabilities.
+        weigh: a function that returns the weights of a row's choices. The weights may depend on the row's unsteered log
+            probabilities.
         leaves_prompt: whether no token before the prompt's last token is steered.
-        report: called with the number of rows finished since the last call.
+        report: a function that is called with the number of rows that were finished since the last call.
 
     Raises:
-        LayerError: the model does not have a layer.
+        LayerError: the model does not have one of the layers.
         ModelError: the backend cannot compute derivatives.
     """
     model = engine.model
@@ -110,8 +112,8 @@ def _from_cached(
 
 
 def _base_as_it_comes(engine: Engine) -> LogProbabilities | Sums:
-    """Returns the unsteered log probabilities if they are known, or if a row is split into several parts. If they are not known,
-    returns an empty collection, to which each pass adds its log probabilities."""
+    """Returns the unsteered log probabilities of all rows, or an empty collection to which each pass adds its log probabilities.
+    The collection is returned if the log probabilities are not known yet and no row is split into several parts."""
     if "base" not in engine.kept and sum(map(len, engine.parts)) == len(engine):
         return LogProbabilities(engine.rows)
     return engine.base  # computed now, because the hooks of a running pass would change the result

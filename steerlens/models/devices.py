@@ -9,7 +9,7 @@ from torch import Tensor
 from steerlens.errors import SettingsError, UnknownNameError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""The dtypes that a model can be loaded in, by name."""
+"""The dtypes in which a model can be loaded, by name."""
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -44,7 +44,7 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
 
 
 def number_of(parameters: Iterable[Tensor]) -> torch.dtype:
-    """Returns the number type that a model computes in: the type of its first weight that is not quantized.
+    """Returns the number type in which a model computes: the type of its first weight that is not quantized.
 
     Args:
         parameters: the model's weights. Quantized weights are integers, or numbers of one byte.

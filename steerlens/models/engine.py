@@ -45,9 +45,9 @@ class Engine:
             batch_size: the number of rows at once; ``None`` chooses the number for the device.
             memory: the number of bytes that may be kept for one batch. A sweep keeps the batch's residuals, and a backward pass
                 keeps values of all blocks. Layers that do not fit into this memory are cached in additional passes.
-            short: whether a sweep's plans are scored with logits over a short list of the vocabulary. The list contains the
-                likely tokens of the unsteered pass, and the tokens of the choices. The unsteered scores use all logits. If cached
-                passes are not trusted, all scores use all logits.
+            short: whether a sweep's plans are scored with logits over a short list of tokens. The list contains the likely tokens
+                of the unsteered pass, and the tokens of the choices. The unsteered scores use all logits. If cached passes are
+                not trusted, all scores use all logits.
             plans: the number of plans that sweeps will have. The batches depend on this number.
 
         Raises:
@@ -67,7 +67,7 @@ class Engine:
 
     @property
     def prefix(self) -> tuple[int, ...]:
-        """The tokens that all rows begin with. The shared prefix runs separately, and only once."""
+        """The tokens with which all rows begin. The shared prefix runs separately, and only once."""
         return self.resumed.prefix
 
     @property
@@ -204,7 +204,7 @@ class Engine:
         self, batch: TokenBatch, asked: TargetPositions, plans: Sequence[Plan], own: list[int], onward: bool, short: bool = False
     ) -> Iterator[tuple[int | None, Sums]]:
         """Yields the log probabilities of a micro-batch from passes that continue from cached passes. With ``short``, the plans
-        are scored with logits over a short list of the vocabulary."""
+        are scored with logits over a short list of tokens."""
         run: Callable[[CachedPass, Sequence[int]], list[Sums]] | None = None
         for cached, some in self.resumed.cached_passes(batch, plans, own, onward):
             if run is None:

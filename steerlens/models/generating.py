@@ -55,8 +55,8 @@ class TextGeneration:
                 random numbers does not change. The texts also depend on the device and on the other prompts, because these decide
                 the batches. With ``None``, PyTorch's own random state is used.
             stop: one or several texts at which a generated text ends. The stop and everything after it are left out of the
-                text. Generation for a prompt ends with the token that completes a stop. Generation for a batch ends when its last
-                prompt has ended.
+                text. Generation for a prompt ends with the token that completes a stop. Generation for a batch ends when the
+                texts of all its prompts have ended.
             settings: any other generation settings of Hugging Face, such as ``top_p=0.9``. Settings that are not given have the
                 model's own values.
 
@@ -66,9 +66,9 @@ class TextGeneration:
 
         Raises:
             PromptError: there is no prompt, or a prompt is empty or neither a text nor a chat.
-            SettingsError: a temperature or ``n`` is out of its range or needs ``sample``, or a stop is empty. This error is also
-                raised if a setting was given a second time under its Hugging Face name, or if the settings make ``generate``
-                return other results besides tokens.
+            SettingsError: a temperature or ``n`` is out of its range, or has a value that needs ``sample=True``, or a stop is
+                empty. This error is also raised if a setting was given a second time under its Hugging Face name, or if the
+                settings make ``generate`` return other results besides tokens.
             ModelError: the backend does not generate text.
         """
         stops = stops_of(stop)

@@ -74,7 +74,10 @@ def converted_file(path: Path) -> Path:
     with readable_errors(path, "read"), path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if start != _MAGIC:
-        raise ModelError(f"{path} is not a GGUF file: the file begins with {start!r}, but {_MAGIC!r} was expected.")
+        raise ModelError(
+            f"{path} is not a GGUF file: the file begins with {start!r}, but {_MAGIC!r} was expected. Give the path of a GGUF "
+            "file."
+        )
     return cached(_folder_name(path.stem, file_sha256(path)), lambda folder: convert(path, folder, path.name))
 
 

@@ -25,7 +25,7 @@ _NFC = {"qwen2", "qwen35", "command-r", "olmo", "mpt"}
 
 A GGUF file does not say whether characters are composed first. The code of Transformers shows which tokenizer classes compose
 characters: ``Qwen2Tokenizer``, ``Qwen3_5Tokenizer``, ``CohereTokenizer`` and ``GPTNeoXTokenizer``. OLMo and MPT use the tokenizer
-of ``GPTNeoXTokenizer``.
+class ``GPTNeoXTokenizer``.
 """
 _DIGITS = {"smollm", "command-r", "refact", "starcoder"}
 """Pre-tokenizers that first split all numbers into single digits. In llama.cpp, their first pattern is ``\\p{N}``."""

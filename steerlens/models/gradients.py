@@ -1,5 +1,5 @@
-"""Computes derivatives of a number that is read from the final residual. One backward pass gives the derivatives with respect to
-the residual after every layer."""
+"""Computes derivatives of a scalar that is computed from the final residual. One backward pass gives the derivatives with respect
+to the residual after every layer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,18 +21,18 @@ def residual_gradients(
     layers: Sequence[int],
     final_gradient: Callable[[Tensor], Tensor],
 ) -> dict[int, Float[Tensor, "batch pos d_model"]]:
-    """Returns the derivative of a number that is read from the final residual, with respect to the residual after each of
-    ``layers``.
+    """Returns the derivative of a scalar with respect to the residual after each of ``layers``. The scalar is computed from the
+    final residual.
 
-    The derivative takes one forward and one backward pass. The two passes run only the blocks above the lowest layer, and only
-    the cached columns. The keys and values of earlier tokens are constants. Parameters get no gradient.
+    The derivatives of all layers take one forward and one backward pass. The two passes run only the blocks above the lowest
+    layer, and only the cached columns. The keys and values of earlier tokens are constants. Parameters get no gradient.
 
     Args:
         backend: the model.
         cached: the pass that is differentiated.
         layers: the layers in ascending order; the cached pass contains the residuals after the first of these layers.
         final_gradient: a function that takes the normed final residual ``[batch, pos, d_model]``, and returns the derivative of
-            the number with respect to this residual.
+            the scalar with respect to this residual.
     """
     lowest, *above = layers
     leaf = cached.residuals[lowest].detach().requires_grad_()  # the blocks below are not differentiated
@@ -80,7 +80,7 @@ def whole_gradients(
 
 @contextmanager
 def frozen(backend: Any) -> Iterator[None]:
-    """Switches off the gradients of all parameters inside the context, and restores them afterwards.
+    """Switches off the gradients of all parameters inside the ``with`` block, and restores the earlier state afterwards.
 
     Args:
         backend: the model.

@@ -14,7 +14,7 @@ def described_number(dtype: torch.dtype, quantization: Any) -> str:
     """Returns the number type of weights in words, for example ``float32``, or ``bfloat16, bitsandbytes 4 bit (nf4)``.
 
     Args:
-        dtype: the number type that the model computes in.
+        dtype: the number type in which the model computes.
         quantization: how the weights are quantized; ``None`` if they are not.
     """
     number = str(dtype).removeprefix("torch.")

@@ -39,8 +39,9 @@ class LensModel(ModelPlaces, TextGeneration):
 
         Args:
             model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
-            name: the model's name in tables and files; ``""`` uses its own name.
-            tokenizer: turns texts into tokens; ``None`` uses the model's own tokenizer, read again if its files are available.
+            name: the model's name in tables and files; ``""`` uses the backend's name for the model.
+            tokenizer: the tokenizer for all texts; ``None`` uses the model's own tokenizer, which is read again if its files are
+                available.
             made_from: the arguments of ``load``, if ``load`` made the model.
 
         Raises:
@@ -53,8 +54,8 @@ class LensModel(ModelPlaces, TextGeneration):
         self.n_layers = self.backend.n_layers
         self.d_model = self.backend.d_model
         self.trusted: dict[tuple[object, ...], bool] = {}
-        """Whether each faster way of computing gave the same result as the plain way. The two results are compared at the first
-        use of the faster way."""
+        """Whether each faster computation gave the same result as plain full passes. The two results are compared at the first
+        use of the faster computation."""
         self._kept_fingerprint: tuple[object, Fingerprint] | None = None
         self._made_from = made_from
         self._stamp_when_made = self.backend.weights_stamp() if made_from else None
@@ -104,7 +105,7 @@ class LensModel(ModelPlaces, TextGeneration):
         return self._kept_fingerprint[1]
 
     def check_unembedding(self) -> None:
-        """Checks once that unembedding the blocks' output gives the model's own logits.
+        """Checks once that the unembedding of the final residuals gives the model's own logits.
 
         Raises:
             ModelError: the architecture changes its logits in a way that steerlens does not know.
@@ -122,7 +123,7 @@ class LensModel(ModelPlaces, TextGeneration):
 
     @cached_property
     def reuses_keys(self) -> bool:
-        """Whether tokens can continue from stored keys and values. Some architectures need more than keys and values, so a test
+        """Whether a pass can continue from stored keys and values. Some architectures need more than keys and values, so a test
         finds this out once."""
         return self.packs and self.backend.capabilities.key_reuse and reuses_keys(self)
 
@@ -132,8 +133,7 @@ class LensModel(ModelPlaces, TextGeneration):
         return self.backend.capabilities.left_padding and pads_left(self)
 
     def steered(self, plan: Plan) -> AbstractContextManager[None]:
-        """Steers every pass inside the ``with`` block by a plan, as the plan's hooks do. Usually you call ``plan.applied(model)``
-        instead.
+        """Steers every pass inside the ``with`` block with a plan. Usually you call ``plan.applied(model)`` instead.
 
         Args:
             plan: a plan of this model.
@@ -158,7 +158,7 @@ class LensModel(ModelPlaces, TextGeneration):
         blocks.
 
         Raises:
-            LayerError: the model does not have a layer.
+            LayerError: the model does not have one of the layers.
         """
         return tuple(range(self.n_layers)) if layers is None else layers_of(layers, range(self.n_layers), f"model {self.name}")
 
@@ -212,8 +212,8 @@ class LensModel(ModelPlaces, TextGeneration):
     ) -> ResidualStack:
         """Returns the residual stream after each block (``hook_resid_post``), at one position of each prompt.
 
-        Except for rounding, a prompt has the same residuals if it is run alone or in a batch. Nothing is unembedded, and blocks
-        above the highest requested layer do not run.
+        Except for rounding, a prompt has the same residuals whether it is run alone or in a batch. No logits are computed, and
+        blocks above the highest requested layer do not run.
 
         Args:
             prompts: one or several texts or prompts of items. The stack's table contains the concept, locale and kind of each
@@ -231,7 +231,7 @@ class LensModel(ModelPlaces, TextGeneration):
 
         Raises:
             PromptError: there are no prompts, a prompt is empty, or a prompt does not have the requested token.
-            LayerError: the model does not have a layer.
+            LayerError: the model does not have one of the layers.
             SettingsError: padding on the left changes what this architecture computes.
         """
         if padding_side == "left" and not self.pads_left:
@@ -271,9 +271,9 @@ class LensModel(ModelPlaces, TextGeneration):
             Float64 ``[sum, layer, d_model]``, on the CPU.
 
         Raises:
-            PromptError: there are no prompts, a prompt is empty or does not have the requested token, or there is not one
-                weight for each prompt.
-            LayerError: the model does not have a layer.
+            PromptError: there are no prompts, a prompt is empty or does not have the requested token, or ``weights`` does not
+                have one row for each prompt.
+            LayerError: the model does not have one of the layers.
         """
         given, wanted = prompts_of(prompts), self.layers(layers)
         if len(weights) != len(given):

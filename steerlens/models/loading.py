@@ -55,8 +55,8 @@ def load(
 ) -> LensModel:
     """Loads a model, ready for capture, steering and scoring.
 
-    Only caches change on the machine: no package is installed, and weights are read from safetensors only. If a checkpoint also
-    takes images, its text model is loaded.
+    Loading changes only caches on the machine, and installs no package. Weights are read only from safetensors and GGUF files. If
+    a checkpoint also takes images, its text model is loaded.
 
     Args:
         name: the name of an embedded model (``gemma-3-270m``), a Hugging Face model id, a folder in Hugging Face's layout, or a
@@ -74,7 +74,8 @@ def load(
             result.
         device_map: the devices of a model that does not fit on one device, in place of ``device``. ``auto`` spreads the model
             over all GPUs, then the CPU's memory, then the disk (accelerate). ``balanced``, ``balanced_low_0`` and ``sequential``
-            fill GPUs in other ways. A dict gives each part of Hugging Face's model a GPU's number, a device, ``cpu`` or ``disk``.
+            fill GPUs in other ways. A dict maps the name of each part of Hugging Face's model to a GPU number, a device, ``cpu``
+            or ``disk``.
         max_memory: the most memory to use on each device, for ``auto`` and similar maps. The keys are GPU numbers or ``cpu``, and
             the values are bytes or texts such as ``20GiB``.
         offload_folder: the folder for weights that are kept on disk and that the checkpoint stores in another form than the model
@@ -83,8 +84,8 @@ def load(
     Raises:
         UnknownNameError: there is no such model (the error offers the nearest names), or no such dtype.
         ModelError: the model cannot be read, verified or run, or the adapter does not fit the model. This error is also raised if
-            peft or the package for quantized weights is not installed, or if a bridge does not have a given setting.
-        SettingsError: this machine does not have the device; settings of a device map conflict.
+            peft or the package for quantized weights is not installed, or if your own model differs from a given argument.
+        SettingsError: this machine does not have the device, or the settings of a device map conflict.
     """
     placing = placing_of(device, device_map, max_memory, offload_folder)
     if not isinstance(name, str | Path):
@@ -129,13 +130,13 @@ def load(
 
 
 def hugging_face_of(spec: LoadSpec) -> Any:
-    """Reads the Hugging Face model of a loaded model again, so that it can be trained. The new copy is not wrapped.
+    """Reads a loaded model again, as a plain Hugging Face model that can be trained. TransformerLens does not wrap the new copy.
 
     Args:
-        spec: how the model was loaded.
+        spec: the arguments with which the model was loaded.
 
     Raises:
-        ModelError: the model has an adapter, or cannot be read.
+        ModelError: the model has an adapter, a device map or quantized weights, or it cannot be read.
     """
     from transformers import AutoModelForCausalLM
 
@@ -169,11 +170,12 @@ def hugging_face_of(spec: LoadSpec) -> Any:
 
 @torch.no_grad()
 def _tried(model: LensModel, expected: torch.Tensor | None) -> LensModel:
-    """Returns the model after a test pass of a few tokens. The logits of this pass are compared with ``expected``, if it is
-    given.
+    """Returns the model after test passes of a few tokens. If ``expected`` is given, it is compared with the model's logits for
+    ``TRIED``.
 
     Raises:
-        ModelError: the pass fails, for example because TransformerLens knows the architecture but cannot run it.
+        ModelError: a pass fails, for example because TransformerLens knows the architecture but cannot run it, or the logits
+            differ.
     """
     try:
         batch = model.batch([model.row([*model.tokenizer.front, 1, 2, 3])])
@@ -256,8 +258,8 @@ def _ask_hub(name: str, revision: str | None) -> None:
 def _boot(
     source: str, name: str, place: torch.device, adapter: str | None, placing: Placing | None = None, **settings: Any
 ) -> tuple[Any, Any, torch.Tensor | None]:
-    """Returns the bridge, the model's own tokenizer, and logits. The logits are computed before the model is wrapped. Without a
-    device map and quantized weights, ``None`` is returned in place of logits."""
+    """Returns the bridge, the model's own tokenizer, and logits. The logits are computed before the model is wrapped, and only if
+    the model has a device map or quantized weights. Otherwise ``None`` is returned in place of the logits."""
     TransformerBridge = bridge_class()
     try:
         with quiet_transformers(), untouched(), nothing_missing(name):

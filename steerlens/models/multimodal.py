@@ -107,8 +107,8 @@ def _called(model: Any, part: Any) -> str:
 
 
 def _place(whole: Any, text: Any) -> None:
-    """Gives the text model the device map of the whole model, with the current names of the parts. Also puts accelerate's hook
-    around the text model."""
+    """Gives the text model the device map of the whole model. The map uses the names that the parts have in the text model. A
+    hook of accelerate is also put on the text model."""
     own = getattr(whole, "hf_device_map", None)
     if own is None or text is whole:
         return

@@ -35,8 +35,8 @@ def packed_rows(number: int, row: Row, model: LensModel) -> list[PackedRow]:
 
 
 def shared_prefix(rows: Sequence[Row], model: LensModel) -> tuple[int, ...]:
-    """Returns the tokens that all prompts begin with. Returns an empty tuple if a separate pass over these tokens would not save
-    time. Each prompt keeps its last token."""
+    """Returns the tokens with which all prompts begin. The last token of a prompt is never one of them. Returns an empty tuple if
+    a separate pass over these tokens would not save time."""
     window = model.backend.attention_window
     if len(rows) < 2 or not model.reuses_keys or (window is not None and max(map(len, rows)) > window):
         return ()

@@ -72,8 +72,8 @@ class ModelState:
     read: tuple[SeenPass, object, Tensor] | None = None
     """The last result for a pass that other code runs: the pass, the input from which the roles were read, and the roles."""
     counted: "WeakKeyDictionary[Any, tuple[int, Tensor]]" = field(default_factory=WeakKeyDictionary)
-    """The entries of caches that do not store their length. Each entry contains the number of tokens in the cache, and the tokens
-    of the last pass with this cache."""
+    """Data on key-value caches that do not store their length, by cache: the number of tokens in the cache, and the tokens of the
+    last pass with this cache."""
     generations: list["Generation"] = field(default_factory=list)
     """The generations that are running, nested inside each other."""
 

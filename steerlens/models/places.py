@@ -27,7 +27,7 @@ class ModelPlaces:
 
     @property
     def block_devices(self) -> tuple[torch.device, ...]:
-        """The device that each block runs on. Offloaded weights are kept elsewhere until the block runs."""
+        """The device on which each block runs. Offloaded weights are kept elsewhere until the block runs."""
         own: tuple[torch.device, ...] | None = getattr(self.backend, "block_devices", None)
         return (self.device,) * self.n_layers if own is None else own
 
@@ -52,7 +52,7 @@ class ModelPlaces:
 
     @cached_property
     def token_budget(self) -> int:
-        """The number of tokens in a batch, including padding.
+        """The largest number of tokens in a batch, including padding.
 
         On a CPU, the number is constant. On a GPU, the number follows from the memory per token, which is measured once for this
         kind of model and stored in the cache folder. With several GPUs, the smallest number counts. The number is halved if a
@@ -63,6 +63,6 @@ class ModelPlaces:
 
     @property
     def _whereabouts(self) -> str:
-        """The devices in words, and whether weights are kept elsewhere."""
+        """A text with the devices, which also says whether some weights are offloaded."""
         waits = getattr(self.backend, "offloaded", False)
         return " and ".join(map(str, self.devices)) + (", some weights offloaded" if waits else "")

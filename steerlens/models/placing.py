@@ -43,7 +43,7 @@ class Placing:
 
     @property
     def device(self) -> torch.device:
-        """A device that blocks run on: the first device in the map, or the automatically chosen device if the map names no
+        """A device on which blocks run: the first device in the map, or the automatically chosen device if the map names no
         device."""
         named = self.max_memory if isinstance(self.device_map, str) else self.device_map.values()
         gpus = [place for place in named or () if place not in OFFLOADED]

@@ -66,8 +66,8 @@ def plain_gradients(
     steered: Steered,
     batch_size: int | None,
 ) -> Float[Tensor, "layer row d_model"]:
-    """Returns a derivative for each layer and row. It is the derivative of the row's weighted sum of log probabilities with
-    respect to a vector that is added after this layer alone.
+    """Returns a derivative for each layer and row. For each row, the weighted sum of the log probabilities of its choices is
+    differentiated. The derivative for a layer is taken with respect to a vector that is added after this layer alone.
 
     Args:
         model: the model.
@@ -109,8 +109,8 @@ def add_by_row(
     layers: Sequence[int],
     steered: Float[Tensor, "line pos"],
 ) -> None:
-    """Adds the derivatives of a micro-batch's rows, summed over their steered tokens, to the derivatives of the requested
-    rows."""
+    """Sums the derivatives of each row of a micro-batch over the row's steered tokens. Each sum is added to the derivative of the
+    requested row in ``out``."""
     numbers = torch.tensor([packed.number for packed in part])
     for at, layer in enumerate(layers):
         own = found[layer].float()

@@ -27,7 +27,7 @@ class Plan(Protocol):
         """Returns the residual stream after block ``layer``, changed by the edits. The method is a pure function."""
 
     def hooks(self, model: Any) -> list[Hook]:
-        """Returns the same edits as hooks, which find out the roles of the running pass's tokens themselves."""
+        """Returns hooks that make the same edits. The hooks find the roles of the running pass's tokens themselves."""
 
     def check(self, model: Any) -> None:
         """Refuses a model for which the edits were not made.

@@ -1,4 +1,5 @@
-"""Reads one position in a prompt's residuals: the last token, the mean over the prompt's tokens, or any one token."""
+"""Reads one vector from a prompt's residuals: the residual of the last token, the mean over the prompt's tokens, or the residual
+of another token."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from steerlens.models.batches import Row, TokenBatch
 from steerlens.models.roles import FRONT
 
 Positions = str | int
-"""``last``, ``mean`` or the index of a token, as ``model.tokens(prompt)`` counts them."""
+"""``last``, ``mean``, or the index of a token in ``model.tokens(prompt)``."""
 
 
 def described(positions: Positions) -> str:

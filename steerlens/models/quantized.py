@@ -1,4 +1,4 @@
-"""Finds how the weights of a checkpoint are quantized, and whether the packages for the method are installed."""
+"""Finds how the weights of a checkpoint are quantized, and whether the packages for the quantization method are installed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Quantization:
     kind: str = ""
     """The kind of number if the method has several, such as ``nf4``."""
     dtype: str | None = None
-    """The number type that the checkpoint computes in; ``None`` if the checkpoint does not say."""
+    """The number type in which the checkpoint computes; ``None`` if the checkpoint does not say."""
 
     def __str__(self) -> str:
         words = (self.method, "" if self.bits is None else f"{self.bits} bit", f"({self.kind})" if self.kind else "")

@@ -1,4 +1,4 @@
-"""Silences the progress bars and notices of other libraries while steerlens shows its own."""
+"""Silences the progress bars and log messages of other libraries while steerlens shows its own progress bars."""
 
 import warnings
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from logging import ERROR, getLogger
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Switches off progress bars and notices below an error in Transformers and accelerate. The switch applies only inside the
-    ``with`` block."""
+    """Switches off progress bars, warnings and other messages below the level of an error in Transformers and accelerate. The
+    switch applies only inside the ``with`` block."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -21,8 +21,8 @@ from steerlens.scratch import remove_abandoned, scratch_folder
 TRIED = (1, 2, 3)
 """The token ids with which a model is tested."""
 _ALIKE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""The largest relative difference, from rounding, between the logits before and after a model is wrapped. In half precision, the
-largest difference is 0.05."""
+"""The largest relative difference between the logits before and after a model is wrapped that counts as a rounding error. In half
+precision, the limit is 0.05."""
 
 
 def hugging_face(source: str, name: str, adapter: str | None, placing: Placing | None, **settings: Any) -> Any:
@@ -119,7 +119,7 @@ def _merged(source: str, name: str, adapter: str, images: bool, **settings: Any)
 
 
 def _checked(model: Any, name: str) -> Any:
-    """Returns the model, with its weights on the devices that use them."""
+    """Returns the model. Raises an error if a weight is not on the device that uses it."""
     if wrong := misplaced(model):
         raise ModelError(
             f"{name} cannot be placed in this way: {wrong}. Two parts that share weights, such as an embedding and an "
@@ -139,13 +139,13 @@ def _check_is_here(base: Any, name: str, adapter: str) -> None:
 
 @contextmanager
 def unmapped(model: Any) -> Iterator[None]:
-    """Hides a model's device map while TransformerLens wraps the model. accelerate had placed the model by this map.
+    """Hides the device map of a model while TransformerLens wraps the model.
 
     TransformerLens 4.3 refuses a map of GPUs and the CPU, because TransformerLens was never tested with such a map. Later,
     ``check_same`` tests whether the wrapped model is correct.
 
     Args:
-        model: Hugging Face's model; ``None`` for a model that TransformerLens reads.
+        model: Hugging Face's model; ``None`` for a model that TransformerLens reads itself.
     """
     own = vars(model).pop("hf_device_map", None) if model is not None else None
     try:
@@ -170,13 +170,14 @@ def logits_alone(model: Any) -> Float[Tensor, "pos d_vocab"]:
 def check_same(
     name: str, found: Float[Tensor, "pos d_vocab"], expected: Float[Tensor, "pos d_vocab"], number: torch.dtype
 ) -> None:
-    """Checks that a placed or quantized model gives the same logits in TransformerLens as in Transformers alone.
+    """Checks that a model with a device map or quantized weights gives the same logits in TransformerLens as in Transformers
+    alone.
 
     Args:
         name: the user's name for the model.
         found: the model's logits for ``TRIED`` in TransformerLens.
         expected: the result of ``logits_alone``.
-        number: the number type that the model computes in.
+        number: the number type in which the model computes.
 
     Raises:
         ModelError: the logits differ by more than rounding.

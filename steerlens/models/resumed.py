@@ -1,6 +1,6 @@
-"""Runs passes over micro-batches that continue from cached passes. Blocks below a plan's first layer run once for all plans. If
-no plan steers the tokens before a prompt's last token, these tokens run once for all plans. A prefix that all rows share runs
-once for all batches."""
+"""Runs forward passes that continue from cached passes, so that shared computations run only once. The blocks below a steering
+plan's first layer run once for all plans. If no plan steers the tokens before a prompt's last token, these tokens run once for
+all plans. A prefix that all rows share runs once for all batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,20 +21,20 @@ from steerlens.models.plans import Plan
 
 @dataclass(frozen=True, eq=False)
 class ResumedPasses:
-    """Makes cached passes of a model's batches, and passes that continue from the cached passes under plans."""
+    """Computes cached forward passes of batches, and steered passes that continue from the cached passes."""
 
     model: LensModel
     prefix: tuple[int, ...]
-    """The tokens that all rows begin with. The shared prefix runs separately, and the rows of batches do not contain it."""
+    """The tokens at the beginning of all rows. This shared prefix runs separately, so the rows of a batch do not contain it."""
     memory: int
-    """The number of bytes that may be kept for a batch."""
+    """The largest number of bytes of cached values for one batch."""
     kept: Computed
 
     def cached_passes(
         self, batch: TokenBatch, plans: Sequence[Plan], own: list[int], onward: bool
     ) -> Iterator[tuple[CachedPass, list[int]]]:
-        """Yields cached passes of a batch, each with as many layers as fit into the memory. Each pass comes with the plans whose
-        first layer is in the pass."""
+        """Yields cached passes of a batch. Each pass contains the residuals of as many layers as fit into the memory. Each pass
+        is yielded with the indices of the plans whose first layer is in the pass."""
         start = batch.last if onward else 0
         word = self._word(len(batch.rows))
         keys = 2 * start * word * self.model.n_layers
@@ -48,7 +48,8 @@ class ResumedPasses:
             )
 
     def stacks(self, cached: CachedPass, plans: Sequence[Plan], some: Sequence[int]) -> Iterator[list[int]]:
-        """Yields groups of plans, ordered by their first layer. A group has enough plans to keep the device busy."""
+        """Yields groups of plan indices, ordered by the plans' first layers. A group is as large as the token budget and the
+        memory allow."""
         rows, columns, _ = cached.final.shape
         seen = 4 * self._word(rows) * (cached.batch.tokens.shape[1] + len(self.prefix))  # keys and values of a block, twice
         size = max(1, min(self.model.token_budget // (rows * columns), self.memory // seen))
@@ -56,7 +57,7 @@ class ResumedPasses:
         yield from (ordered[at : at + size] for at in range(0, len(ordered), size))
 
     def _word(self, rows: int) -> int:
-        """Returns the number of bytes of the residuals of all rows at one token."""
+        """Returns the number of bytes that the residuals of all rows take at one layer and one token position."""
         return rows * self.model.d_model * self.model.dtype.itemsize
 
     @torch.no_grad()
@@ -64,7 +65,7 @@ class ResumedPasses:
         """Returns the final residuals of the batch under each plan, one plan after another. Plans with a lower first layer come
         first.
 
-        The plans run through the blocks together. Each plan joins at its first layer.
+        The plans run through the blocks together. The rows of each plan join at the plan's first layer.
         """
         edited = [plan for plan in plans if plan.layers]
         unsteered = cached.final.repeat(len(plans) - len(edited), 1, 1)
@@ -104,8 +105,8 @@ class ResumedPasses:
         return self.model.backend.cached_pass(self._prefix_batch(), self.model.layers())
 
     def _steered_prefix(self, plans: Sequence[Plan]) -> KeyValues:
-        """Returns the keys and values of the prefix under the plans. Each block has one row for each plan that begins below the
-        block."""
+        """Returns the keys and values of the prefix under the plans. At each block, the keys and values have one row for each
+        plan whose first layer is below the block."""
         cached = self._prefix_pass
         entering, hooks = _entering(plans, cached)
         with self.model.backend.hooked(hooks):

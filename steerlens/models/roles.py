@@ -21,16 +21,17 @@ def roles_of(
     past: int = 0,
     prompt: int | None = None,
 ) -> Int[Tensor, "batch pos"]:
-    """Returns the roles of the tokens of a pass, from the tokens' columns.
+    """Returns the role of each token in a forward pass. The column of a token decides whether the token belongs to the prompt.
 
     Args:
         front: the tokens that the tokenizer puts before a text.
-        bos_id: the declared BOS. A BOS that another program put in front counts as in front too.
+        bos_id: the id of the declared BOS token. A BOS token at the start of a prompt has the role ``FRONT``, even if another
+            program put it there.
         pad_id: the padding token. Without a mask, a run of padding tokens at either end of a row counts as padding.
         mask: 1 for a token and 0 for padding, for the cached tokens and the tokens of this pass.
         past: the number of tokens in the key-value cache, before the tokens of this pass.
-        prompt: the number of columns of the prompt, counted from the first cached token. With ``None``, the pass that begins a
-            text counts as the prompt, and tokens that continue from a cache count as generated.
+        prompt: the number of columns of the prompt, counted from the first cached token. With ``None``, all tokens of a pass
+            without a cache count as the prompt, and all tokens of a pass with a cache count as generated.
     """
     length = tokens.shape[1]
     end = prompt if prompt is not None else past if past else length

@@ -1,4 +1,4 @@
-"""Prepares how the next token is chosen: the settings of sampling, and reproducible random numbers."""
+"""Prepares the choice of the next token: checks the sampling settings, and makes random numbers reproducible."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ from steerlens.numeric import whole_number
 def sampling_settings(
     sample: bool, temperature: float, n: int, stops: Sequence[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns Hugging Face's settings for the arguments of ``LensModel.generate``.
+    """Returns the arguments of ``LensModel.generate`` as settings of Hugging Face's ``generate``.
 
     Args:
-        sample: whether tokens are drawn.
+        sample: whether tokens are drawn at random.
         temperature: the number by which the logits are divided.
         n: the number of texts for each prompt.
-        stops: the texts at which a text ends.
+        stops: the texts at which a generated text ends.
         settings: settings that were given under Hugging Face's own names.
 
     Raises:
@@ -54,7 +54,8 @@ def sampling_settings(
 
 @contextmanager
 def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Makes random draws inside the context depend on a seed, and leaves the state of PyTorch's random numbers unchanged.
+    """Sets the seed of PyTorch's random numbers inside a ``with`` block. After the block, the earlier state of the random numbers
+    is restored.
 
     Args:
         seed: the seed of the random numbers; with ``None``, the random numbers continue from their current state.

@@ -1,7 +1,7 @@
 """Checks the shape of a model in its configuration, before a model of this shape is created.
 
-Transformers creates the full model before it notices that the weights have another shape. A wrong number in a small file could
-therefore use all memory, or take hours.
+Transformers creates the full model before it notices that the weights have another shape. So with a wrong number in a small
+configuration file, loading could use all memory or take hours.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ _OTHERS = (
     *("vocab_size", "intermediate_size", "ffn_dim", "n_inner", "d_ff", "moe_intermediate_size", "feed_forward_length"),
     *("num_attention_heads", "n_head", "head_dim", "head_count"),
 )
-"""The names, in Hugging Face's configurations and in GGUF metadata, of the number of blocks, the width, and other dimensions of
-weights."""
+"""The names of the number of blocks, of the width, and of other dimensions of weights. Hugging Face's configurations and GGUF
+metadata use these names."""
 _MOST = 2_000
 """The largest number of blocks that is accepted. No known model has so many blocks."""
 _WEIGHTS = 8
-"""The largest number of weights that one byte can contain, for any quantization."""
+"""The largest number of weights that any quantization stores in one byte."""
 
 
 def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
     """Refuses a shape with more weights than a file of ``size`` bytes can contain, or with more blocks than any model has.
 
     Args:
-        settings: a configuration, or a part of one, by name.
+        settings: the values of a configuration, or of a part of a configuration, by name.
         size: the number of bytes of the weights; ``None`` if it is not known.
 
     Raises:

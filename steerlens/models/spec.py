@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadSpec:
-    """The arguments of ``load`` as plain values, without weights, which can be sent to another process."""
+    """The arguments of ``load`` as plain values without weights. These values can be sent to another process."""
 
     name: str
     """The name of an embedded model, a model id of the hub, or the path of a folder or GGUF file."""
@@ -31,9 +31,10 @@ class LoadSpec:
     """The requested device map. With ``auto`` or a similar method, the process that loads the model makes a map of its own
     devices."""
     max_memory: dict[str | int, str | int] | None = None
-    """The most memory to use on each device when the map is chosen."""
+    """The largest amount of memory that the chosen device map may use on each device."""
     offload_folder: str | None = None
-    """The folder for weights that are kept on disk and that the checkpoint stores in another form."""
+    """The folder for weights that stay on disk. It is used only for weights that the checkpoint stores in another form than the
+    model needs."""
 
     def load(self) -> "LensModel":
         """Loads the model.
@@ -60,7 +61,7 @@ class LoadSpec:
 
 
 def loadable(spec: LoadSpec | None, name: str, *, changed: bool) -> LoadSpec:
-    """Returns a model's spec, after a check that the spec still describes the model.
+    """Returns a model's ``LoadSpec``, after a check that it still describes the model.
 
     Args:
         spec: how the model was loaded; ``None`` for a model that was made from an existing bridge or backend.

@@ -1,4 +1,4 @@
-"""Ends generated texts early, at texts that are called stops."""
+"""Ends generated texts early. A generated text ends where one of the given texts, which are called stops, occurs."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ from steerlens.errors import SettingsError
 from steerlens.models.tokens import Tokenizer
 
 _MORE = 32
-"""The number of extra tokens that are checked for a stop. Extra tokens are needed because several tokens may be accepted at once,
-and special tokens have no text."""
+"""The number of tokens that are checked for a stop in addition to the largest possible number of tokens of a stop. These
+additional tokens are needed because one generation step may add several tokens, and because special tokens have no text."""
 
 
 def stops_of(stop: Sequence[str] | str) -> tuple[str, ...]:
     """Checks the texts at which a generated text ends, and returns them as a tuple.
 
     Args:
-        stop: one text or several; ``()`` for none.
+        stop: one text or several texts; ``()`` for no stop.
 
     Raises:
         SettingsError: a stop is empty, or is not a text.
@@ -50,7 +50,8 @@ def before_stop(text: str, stops: Sequence[str]) -> str | None:
 
 
 def special_stops(tokenizer: Tokenizer, stops: Sequence[str]) -> set[int]:
-    """Returns the tokens of the stops that are special tokens, such as ``</s>``. A decoded text does not show special tokens.
+    """Returns the token ids of the stops that are special tokens, such as ``</s>``. These stops must be found by their ids,
+    because a decoded text does not show special tokens.
 
     Args:
         tokenizer: turns tokens into text.
@@ -84,10 +85,11 @@ def completed(tokenizer: Tokenizer, ids: Sequence[int], stops: Sequence[str]) ->
 
 
 def stopper(tokenizer: Tokenizer, stops: Sequence[str], width: int) -> Callable[..., Bool[Tensor, " row"]]:
-    """Returns a stopping criterion in Hugging Face's form, which says which rows have reached a stop.
+    """Returns a stopping criterion in Hugging Face's form. For each row, the criterion returns whether the row has reached a
+    stop.
 
     Only a row's last tokens are decoded, so that the time does not grow with the length of the text. If the last tokens contain a
-    stop, all tokens of the row are decoded.
+    stop, all generated tokens of the row are decoded.
 
     Args:
         tokenizer: turns tokens into text.

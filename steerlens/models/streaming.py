@@ -32,8 +32,8 @@ def stream(
         stop: one or several texts at which the generated text ends, as in ``model.generate``.
 
     Yields:
-        The text so far, without special tokens. The last text is complete. If a stop has several tokens, it is removed from the
-            text once all of its tokens are written. So the last text may be shorter than the text before.
+        The text so far, without special tokens. The last yielded text is complete. If a stop has several tokens, it is removed
+            from the text once all of its tokens are written. So the last yielded text may be shorter than the previous one.
 
     Raises:
         PromptError: the prompt is empty.

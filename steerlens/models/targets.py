@@ -17,14 +17,14 @@ Sums = list[list[float]]
 
 @dataclass(frozen=True, eq=False)
 class TargetPositions:
-    """The places (row and column) in a batch at which the tokens of choices are predicted. Each place is listed once, even if
-    several choices continue from the place."""
+    """The places (row and column) in a batch at which the tokens of the answer choices are predicted. Each place is listed once,
+    even if several choices continue from the place."""
 
     lines: Int[Tensor, " place"]
     columns: Int[Tensor, " place"]
     targets: Targets
     choices: Int[Tensor, " target"]
-    """The number of the choice in the batch that each target belongs to, on the CPU."""
+    """The index of each target's choice among all choices of the batch. This tensor is on the CPU."""
     counts: tuple[int, ...]
     """The number of choices of each row."""
 
@@ -51,11 +51,11 @@ class TargetPositions:
     def sums(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0, copies: int = 1
     ) -> list[Sums]:
-        """Returns the summed log probability of each choice of each row, for each copy of the rows in ``final``. The copies
-        follow one another.
+        """Returns the summed log probability of each choice of each row, for each copy of the rows in ``final``. In ``final``,
+        the copies follow one another.
 
         Args:
-            start: the first column of ``final``.
+            start: the column of the batch at which ``final`` begins.
         """
         states = final.view(copies, -1, *final.shape[1:])[:, self.lines, self.columns - start].flatten(0, 1)
         ahead = torch.arange(copies, device=final.device)[:, None] * len(self.lines)
@@ -66,11 +66,11 @@ class TargetPositions:
     def shortened(
         self, unembedding: Unembedding, final: Float[Tensor, "line pos d_model"], start: int = 0
     ) -> tuple[Sums, "TargetPositions", Unembedding]:
-        """Returns the sums for ``final``, the same places, and a shorter unembedding for these places. The shorter unembedding
-        contains only the tokens that are likely at these places.
+        """Returns three values: the summed log probabilities at ``final``, these places with renumbered targets, and a shorter
+        unembedding. The shorter unembedding contains only the targets and the tokens that are likely at these places.
 
         Args:
-            start: the first column of ``final``.
+            start: the column of the batch at which ``final`` begins.
         """
         values, short, targets = unembedding.shortened(final[self.lines, self.columns - start], self.targets)
         return self._summed(values[None])[0], replace(self, targets=targets), short
@@ -85,7 +85,8 @@ class TargetPositions:
         """Returns the derivative of the weighted sum of the choices' log probabilities with respect to ``final``.
 
         Args:
-            weigh: returns the weights of all rows' choices, given the summed log probability of each choice, row by row.
+            weigh: a function that returns the weight of each choice of all rows. Its argument is the summed log probability of
+                each choice, row by row.
         """
         lines, columns = self.lines, self.columns - start
 
@@ -106,7 +107,8 @@ class TargetPositions:
 
 
 class LogProbabilities:
-    """Collects the summed log probabilities in the order of the rows. The micro-batches may come in any order."""
+    """Collects the summed log probabilities of choices in the order of the rows. The results of micro-batches may be added in any
+    order."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.left = sum(len(row.choices) for row in rows)
@@ -122,7 +124,7 @@ class LogProbabilities:
 
     @property
     def complete(self) -> bool:
-        """Whether the log probabilities of all choices were added."""
+        """Whether the log probabilities of all choices have been added."""
         return self.left == 0
 
 
@@ -130,7 +132,7 @@ def _predictions(row: Row) -> Iterator[list[tuple[int, int]]]:
     """Yields a list for each choice. The list contains each token of the choice, with the place at which the token is predicted.
 
     The first token is predicted at the prompt's last token. If several choices begin with the same tokens, these tokens are
-    predicted in the first of the choices.
+    predicted only once, at the places of the first of these choices.
     """
     offset, last = len(row.prompt), len(row.prompt) - 1
     known: dict[tuple[int, ...], int] = {(): last}

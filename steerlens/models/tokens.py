@@ -37,7 +37,8 @@ class Tokens:
     texts: tuple[str, ...]
     """Each token decoded alone. A character that is split between tokens is shown as ``�``."""
     n_front: int = 0
-    """The number of tokens in front of the text, such as BOS. Tokens in front are never included in a mean and never steered."""
+    """The number of tokens in front of the text, such as BOS. These tokens are never included in a mean over tokens, and they are
+    never steered."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +48,7 @@ class Tokens:
 
 
 class Tokenizer:
-    """A Hugging Face tokenizer. It turns texts into tokens in one way for residuals and for scores.
+    """A Hugging Face tokenizer. It turns texts into tokens in the same way for residuals and for scores.
 
     The tokenizer decides which tokens are in front of a text: BOS for Gemma and Llama, no token for Qwen and GPT-2, two tokens
     for GLM. The chat template decides which tokens are in front of a chat.
@@ -82,8 +83,8 @@ class Tokenizer:
             self.front = (self.bos_id,)
 
     def ids(self, prompt: Text) -> list[int]:
-        """Returns the ids of the tokens in front of the text, and of the text's own tokens. The tokens in front occur once,
-        even if the text contains them too.
+        """Returns the ids of the tokens in front of the text, and of the text's own tokens. The tokens in front occur only once,
+        even if the text also begins with them.
 
         No token is put after the text.
 
@@ -91,7 +92,7 @@ class Tokenizer:
             prompt: a text, a ``Prompt`` or a chat.
 
         Raises:
-            PromptError: the prompt is empty or neither a text nor a chat, or a chat for which the model has no template.
+            PromptError: the prompt is empty, is neither a text nor a chat, or is a chat for which the model has no template.
         """
         return self._ids(self.text(prompt), is_chat(prompt))
 
@@ -110,8 +111,8 @@ class Tokenizer:
         return ids
 
     def n_front(self, ids: Sequence[int]) -> int:
-        """Returns how many of the first ``ids`` are in front of the text. These are the tokens that the tokenizer puts in front,
-        or one BOS in the text or the chat template."""
+        """Returns the number of tokens in front of the text. They are the tokens that the tokenizer puts in front, or one BOS
+        token at the start of the text or of the chat template."""
         return front_length(ids, self.front, self.bos_id)
 
     def text(self, prompt: Text) -> str:
@@ -153,7 +154,7 @@ class Tokenizer:
         return Tokens(tuple(ids), tuple(self.decode([i]) for i in ids), self.n_front(ids))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Returns the text of token ``ids``, with special tokens as they are written."""
+        """Returns the text of token ``ids``, including the text of special tokens."""
         return str(self.hf.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def completion(self, ids: Sequence[int]) -> str:
@@ -161,12 +162,13 @@ class Tokenizer:
         return str(self.hf.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def split(self, prompt: Text, continuations: Sequence[str]) -> tuple[list[int], list[list[int]]]:
-        """Returns the tokens of a prompt and of each continuation, split at one place for all continuations.
+        """Returns the tokens of a prompt and of each continuation. The boundary between prompt and continuation is the same for
+        all continuations.
 
         A tokenizer may join the last characters of the prompt and the first characters of the continuation into one token. So
         each continuation is tokenized together with the prompt. The prompt ends at the first place where any of these token
         sequences differs from the tokens of the prompt alone. All continuations are split at this place, because otherwise their
-        probabilities would follow different texts.
+        probabilities would be conditioned on different texts.
 
         Args:
             prompt: a text, a ``Prompt`` or a chat.
@@ -187,7 +189,8 @@ class Tokenizer:
         return alone[:cut], [ids[cut:] for ids in together]
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the vocabulary, the ids of some texts in many scripts, and the tokens in front."""
+        """Returns a SHA-256 digest of three parts: the vocabulary, the token ids of test texts in several scripts, and the tokens
+        that the tokenizer puts in front."""
         vocabulary = sorted((index, token) for token, index in self.hf.get_vocab().items())
         probes = [self.hf(text, add_special_tokens=False)["input_ids"] for text in _PROBES]
         return hashlib.sha256(repr((vocabulary, probes, self.front)).encode("utf-8", "surrogatepass")).hexdigest()
@@ -272,10 +275,11 @@ def tokenizer_of_bridge(tl: Any, prepend_bos: bool | None = None) -> Tokenizer:
 
 
 def for_a_bridge(tokenizer: Any) -> Any:
-    """Returns a copy of a ``tokenizer`` with which a bridge can be made, and which TransformerLens does not change.
+    """Returns a copy of a ``tokenizer`` from which a ``TransformerBridge`` can be made. TransformerLens does not change this
+    copy.
 
-    TransformerLens reads a tokenizer again, with a BOS in front, unless the tokenizer says that it was already read in this
-    way.
+    TransformerLens reads a tokenizer again so that it puts BOS in front. It does not do so if the tokenizer was already read with
+    ``add_bos_token=True``. So the copy claims that it was read in this way.
     """
     copied = deepcopy(tokenizer)
     copied.init_kwargs["add_bos_token"] = True

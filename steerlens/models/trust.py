@@ -1,4 +1,4 @@
-"""Compares each faster way of computing with the plain way, at the first use of the faster way on a model.
+"""Compares each fast way of computing with the plain way, when the fast way is first used on a model.
 
 No list says what every architecture supports. For example, several layers may use the same keys, positions may be counted by
 column, and a layer may keep a state in addition to keys. When a fast way is used for the first time, some of its results are
@@ -72,7 +72,7 @@ def by_trust(
     served = plain()
     model.trusted[way] = False
     _log.warning(
-        "%s: whole passes are used for %s, which is slower, because the faster way does not work for this model (%s)",
+        "%s: slower full forward passes are used for %s, because the faster way does not work for this model (%s)",
         model.name,
         way[0],
         reason,

@@ -1,8 +1,8 @@
 """Computes the log probabilities of a few tokens, and their derivative, without keeping a full row of logits in memory.
 
 The unembedding of a multilingual model is larger than all its blocks (Gemma 3 270M: 168 of 268 million parameters). So steerlens
-reads the unembedding once, in blocks of the vocabulary. The logits of one block fit into the processor's cache. The normaliser is
-combined from the normalisers of the blocks, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
+reads the unembedding once, in blocks of the vocabulary. The logits of one block fit into the processor's cache. The softmax
+normaliser is computed from the normalisers of the blocks, as in online softmax (Milakov and Gimelshein, arXiv 1805.02867).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ _BLOCK = 1 << 21
 """The number of logits in memory at once on a CPU: 8 MiB in float32."""
 _BLOCK_GPU = 1 << 26
 _LIKELY = 1e-4
-"""The smallest probability of a token on the short list of some places. A token is on the list if it has at least this
-probability at one of these places."""
+"""The smallest probability that puts a token on the short list. A token is on the list if it has at least this probability at one
+or more of the places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Unembedding:
-    """The function from normed final residuals to logits, with a factor (Cohere, Granite) and a soft cap (Gemma 2,
-    RecurrentGemma)."""
+    """The function from final residuals, after the final norm, to logits. Some architectures also have a factor on the logits
+    (Cohere, Granite) or a soft cap (Gemma 2, RecurrentGemma)."""
 
     weight: Float[Tensor, "d_vocab d_model"]
     bias: Float[Tensor, " d_vocab"] | None
@@ -40,15 +40,15 @@ class Unembedding:
     scale: float = 1.0
     """The factor on the logits, before the cap."""
     rest: Float[Tensor, " place"] | None = None
-    """The logarithm of the part of each place's normaliser that belongs to tokens outside a short list. ``None`` for the whole
-    vocabulary."""
+    """The log-sum-exp of the logits of all tokens outside the short list, at each place. ``None`` if the unembedding contains the
+    whole vocabulary."""
     device: torch.device | None = None
     """The device on which logits are computed; ``None`` means the device of the weight. If the weight is on another device,
     blocks of the weight are copied to this device."""
 
     @property
     def place(self) -> torch.device:
-        """The device that logits are computed on."""
+        """The device on which logits are computed."""
         return self.device or self.weight.device
 
     def logits(self, final: Float[Tensor, "n d_model"]) -> Float[Tensor, "n d_vocab"]:
@@ -58,8 +58,8 @@ class Unembedding:
     def log_probabilities(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " n"]:
         """Returns the log probability of each target at its place, in float32, on the CPU.
 
-        The CPU checks whether exponentials overflowed. So the CPU waits for the device only once, and the device computes again
-        only after an overflow.
+        The check for an overflow of the exponentials runs on the CPU, so that the CPU waits for the device only once. The device
+        computes the normalisers again only after an overflow.
         """
         final, targets = self._brought(final, targets)
         chosen, normaliser = self._read(final, targets)
@@ -74,8 +74,8 @@ class Unembedding:
         """Returns an unembedding for a short list of tokens. It is accurate enough to find out which of many changes of ``final``
         have an effect.
 
-        The list contains the tokens that carry the probability mass at the places, and all targets. For all other
-        tokens, the sum in the normaliser is computed once, at ``final``, and is then kept constant. So the log probabilities at
+        The list contains all targets, and the tokens that have most of the probability mass at the places. The contribution of
+        all other tokens to the normaliser is computed once, at ``final``, and is then kept constant. So the log probabilities at
         ``final`` equal the log probabilities with the whole vocabulary.
 
         Returns:
@@ -98,10 +98,10 @@ class Unembedding:
     def gradient(
         self, final: Float[Tensor, "place d_model"], targets: Targets, weigh: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "place d_model"]:
-        """Returns the derivative of the targets' weighted sum of log probabilities with respect to ``final``.
+        """Returns the derivative of a weighted sum of the targets' log probabilities with respect to ``final``.
 
         Args:
-            weigh: returns the targets' weights ``[n]``, given their log probabilities ``[n]``.
+            weigh: a function that returns the targets' weights ``[n]``, given their log probabilities ``[n]``.
         """
         home = final.device
         final, targets = self._brought(final, targets)
@@ -145,8 +145,8 @@ class Unembedding:
         return chosen, reference + total.log()
 
     def _reference(self, final: Float[Tensor, "place d_model"], targets: Targets) -> Float[Tensor, " place"]:
-        """Returns one logit of each place, which is close to the place's largest logit. So exponentials relative to this logit
-        neither vanish nor overflow."""
+        """Returns the largest logit of the targets at each place. This logit is usually close to the largest logit of all tokens,
+        so that exponentials relative to it neither vanish nor overflow."""
         logits = self.scale * (final[targets.places].float() * self._rows(targets.tokens).float()).sum(dim=1)
         least = torch.full((len(final),), -torch.inf, device=final.device)
         most = least.scatter_reduce(0, targets.places, logits, "amax")

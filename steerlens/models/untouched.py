@@ -24,7 +24,8 @@ def untouched() -> Iterator[None]:
     """Prevents two actions inside the ``with`` block: starting an installer of packages, and reading weights that are not
     safetensors.
 
-    TransformerLens would install ``torchvision``, and with it another PyTorch, for a checkpoint that takes images.
+    For a checkpoint of a model that also reads images, TransformerLens would install ``torchvision``, and with it another
+    PyTorch.
 
     Raises:
         ModelError: code inside the ``with`` block tries one of these two actions. This code may handle the error.

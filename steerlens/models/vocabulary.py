@@ -13,7 +13,7 @@ NORMAL = 1
 _SAMPLE = 2000
 """The number of pieces with which a tokenizer is tested."""
 _LONG = 4
-"""The smallest number of characters of a tested piece, so that no tokenizer finds the piece by chance."""
+"""The smallest number of characters of a tested piece. A wrong tokenizer is unlikely to find such a long piece by chance."""
 _SPACE = "▁"
 _SENTENCEPIECE = ("llama", "gemma4")
 """Kinds of vocabulary in which ``▁`` is a space. In the kind ``gpt2``, every byte is written as a letter."""
@@ -24,7 +24,7 @@ _SPECIAL = {
     "unk_token": "unknown_token_id",
     "pad_token": "padding_token_id",
 }
-"""The key that contains the id of each special token, by the token's name in Transformers."""
+"""The GGUF key that contains the id of each special token, by the name of the special token in Transformers."""
 _BOS_FIRST = {
     *("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"),
     *("tekken", "chameleon"),
@@ -35,15 +35,15 @@ _BOS_FIRST = {
 
 @dataclass(frozen=True)
 class GgufVocabulary:
-    """The tokens of a GGUF file, under llama.cpp's own keys ``tokenizer.ggml.*``."""
+    """The tokens of a GGUF file, which llama.cpp stores under the keys ``tokenizer.ggml.*``."""
 
     kind: str
     """The kind of vocabulary, such as ``llama`` for SentencePiece or ``gpt2`` for byte-level pieces."""
     pre: str
-    """The name of the pre-tokenizer; empty if the file does not say."""
+    """The name of the pre-tokenizer; empty if the file does not name it."""
     tokens: tuple[str, ...]
     types: tuple[int, ...]
-    """The type of each token; empty if the file does not say."""
+    """The type of each token; empty if the file contains no types."""
     special: dict[str, str]
     """The special tokens that the file names: ``bos_token``, ``eos_token``, ``unk_token`` and ``pad_token``."""
     bos_id: int | None
@@ -52,12 +52,12 @@ class GgufVocabulary:
 
     @property
     def has_long_pieces(self) -> bool:
-        """Whether the file has ordinary pieces of more than one character. Only merges or scores can build pieces of more than
-        one character."""
+        """Whether the file has ordinary pieces of more than one character. To build such pieces from single characters, a
+        tokenizer needs merges or scores."""
         return any(len(self.text(piece) or "") > 1 for _, piece in self._ordinary())
 
     def text(self, piece: str) -> str | None:
-        """Returns the text of a piece; ``None`` for a part of a character."""
+        """Returns the text of a piece; ``None`` if the piece is only a part of a character."""
         if self.kind in _SENTENCEPIECE:
             return piece.replace(_SPACE, " ")
         try:
@@ -68,8 +68,8 @@ class GgufVocabulary:
     def sample(self) -> list[tuple[int, str]]:
         """Returns ids and texts of about 2,000 ordinary pieces of at least four characters, spread evenly over the vocabulary.
 
-        From a SentencePiece vocabulary, only pieces that begin a word are taken. If a model puts a space before every text, other
-        pieces cannot occur alone.
+        From a SentencePiece vocabulary, only pieces that begin a word are taken. If a tokenizer puts a space before every text, a
+        piece inside a word cannot occur alone.
         """
         found = []
         for number, piece in self._ordinary():
@@ -89,7 +89,8 @@ def read_vocabulary(path: Path) -> GgufVocabulary:
     """Returns the vocabulary of a GGUF file.
 
     Raises:
-        ValueError: the file is not GGUF, is cut short, has no tokens, or describes tokens or a model's shape that cannot exist.
+        ValueError: the file is not GGUF, is cut short, has no tokens, or describes impossible tokens or an impossible model
+            shape.
     """
     metadata = read_metadata(path)
     check_shape({key.rpartition(".")[2]: value for key, value in metadata.items()}, path.stat().st_size)

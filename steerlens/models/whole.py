@@ -17,7 +17,7 @@ def check_config(path: Path, name: str, size: int | None = None) -> None:
 
     Args:
         path: the ``config.json``.
-        name: the user's name for the model, for the error.
+        name: the name of the model in the error message, as the user gave it.
         size: the number of bytes of the model's weights; ``None`` if the weights have not been downloaded yet.
 
     Raises:
@@ -61,12 +61,12 @@ def config_of(source: str, revision: str | None, trust_remote_code: bool) -> Any
 @contextmanager
 def nothing_missing(name: str) -> Iterator[None]:
     """Refuses a checkpoint that lacks weights. The check applies only inside the ``with`` block, and only to the current thread.
-    Transformers would set missing weights at random.
+    Without this check, Transformers would set missing weights to random numbers.
 
     Weights that stay quantized are not checked here, because another package reads these weights.
 
     Args:
-        name: the user's name for the model, for the error.
+        name: the name of the model in the error message, as the user gave it.
 
     Raises:
         ModelError: weights are missing.

@@ -30,37 +30,39 @@ def explore(
 ) -> "Explorer":
     """Returns an interactive layer probe for a notebook: linked views of one model, on one screen.
 
-    With only a model, or with ``prompts`` and any vectors, the explorer opens with a box for any prompt. The explorer shows the
-    prompt's logit lens, the most probable next tokens, and the text that the model writes, unsteered and steered by sliders. With
-    items, the explorer also shows a heatmap of a score over layers and locales, the residuals at the chosen layer in two
-    dimensions, and margins and choices.
+    Without items, the explorer opens with a text box, in which you can write any prompt. The explorer shows the prompt's logit
+    lens, the most probable next tokens, and the text that the model writes, unsteered and steered by sliders. With items, the
+    explorer also shows a heatmap of a score over layers and locales, the residuals at the chosen layer in two dimensions, and
+    margins and choices.
 
     A click on a cell of the heatmap chooses the layer and the locale for all views. When a slider moves, the predicted margin is
     shown at once (from the derivative of the margin, as in an attribution sweep). The exact scores and texts follow after the
-    passes have run. A new move stops the work for an older move. The passes run in short slices, on the thread of the notebook's
-    cells, while no cell runs. So your code never sees a partly steered model. While a cell of your notebook runs, the explorer
-    waits.
+    passes have run. If the slider moves again, the computation for its earlier value stops. The passes run in short slices, on
+    the thread of the notebook's cells, while no cell runs. So your code never sees a partly steered model. While a cell of your
+    notebook runs, the explorer waits.
 
     Args:
         model: the model that is explored and steered.
-        items: factual and cultural items in English and other locales, or a split of items. Items without a split are split by
-            concept. Vectors are computed from train, and the items that are shown come from dev. Without items, only prompts are
-            shown.
-        vectors: a vector set, or vectors and other interventions. ``None`` takes EN and LOC of every locale of the items, or no
-            vectors if there are no items.
+        items: factual and cultural items in English and other locales, or a split of items. Items that are not split yet are
+            split by concept. Vectors are computed from the train part, and the items that are shown come from the dev part.
+            Without items, only prompts are shown.
+        vectors: a vector set, or vectors and other interventions. ``None`` computes the EN and LOC vectors of every locale of the
+            items. If there are no items, ``None`` means no vectors.
         prompts: the texts that are offered first. You can type other texts into the page.
-        train_concepts: the number of concepts of each kind from which vectors are computed; ``None`` takes all of train.
-        concepts: the number of dev concepts of each kind that are shown; ``None`` takes all of dev.
+        train_concepts: the number of train concepts of each kind from which vectors are computed; ``None`` takes all train
+            concepts.
+        concepts: the number of dev concepts of each kind that are shown; ``None`` takes all dev concepts.
         tokens: the tokens that are steered at the start.
         limit: the slider's largest strength, as a factor on the vector.
-        max_new_tokens: the length of the texts in tokens. A text ends earlier if the model writes another question.
-        seed: the seed of the split and the draws.
-        state: the result of ``explorer.state()``. The new explorer starts with these choices.
+        max_new_tokens: the largest number of tokens of a generated text. A text ends earlier if the model begins another
+            question.
+        seed: the seed of the split and of all random samples.
+        state: the result of ``explorer.state()``. The new explorer starts with the choices in this state.
 
     Returns:
         An explorer. Write the explorer in the last line of a cell to show it. ``explorer.plan`` is the plan that you set in the
-            explorer. ``explorer.as_code(view)`` and ``explorer.to_frame(view)`` return the code and the data of the views
-            ``steering``, ``tokens`` and ``vector`` and, with items, ``layers`` and ``points``.
+            explorer. ``explorer.as_code(view)`` returns the code of a view, and ``explorer.to_frame(view)`` returns its data. The
+            views are ``steering``, ``tokens`` and ``vector`` and, with items, also ``layers`` and ``points``.
 
     Raises:
         SteerlensError: ipywidgets or anywidget are not installed.

@@ -31,8 +31,8 @@ _LEFT, _RIGHT = 398, 496
 """The widths of the two columns in pixels. Both columns together fit into a window of 1366 pixels with JupyterLab's file browser
 open."""
 _HIGH, _LOW = 356, 212
-"""The heights in pixels of the heatmap's figure and of the effect's figures. With the controls and the texts, these figures fit
-into 768 pixels."""
+"""The heights in pixels of the heatmap and of the figures that show the effect of steering. With the controls and the texts,
+these figures fit into a height of 768 pixels."""
 _TITLES = {"layers": "Layers", "points": "Points", "tokens": "Logit lens", "vector": "Vector"}
 _CODE = {"width": "98%", "height": "300px"}
 
@@ -51,7 +51,7 @@ class Explorer:
         Args:
             specimen: the model, vectors, prompts and items that are explored.
             limit: the largest strength of the slider.
-            max_new_tokens: the length of the texts in tokens.
+            max_new_tokens: the largest number of tokens of a generated text.
             state: the result of ``state()``; ``None`` starts with the first prompt, locale, layer and vector.
         """
         self.selection = Selection(specimen, specimen.tokens, limit)
@@ -118,7 +118,7 @@ class Explorer:
             button.on_click(lambda _, name=name: self._latest.call(lambda: self.pin(name)))
 
     def _redraw(self) -> None:
-        """Shows all results that need no pass. Running work continues."""
+        """Shows all results that need no forward pass. Computations that are already running continue."""
         try:
             for view in self.views.values():
                 view.update()
@@ -127,7 +127,7 @@ class Explorer:
             self._failed(error)
 
     def _update(self) -> None:
-        """Shows all results that need no pass, and starts the work for the other results."""
+        """Shows all results that need no forward pass, and starts the computation of the other results."""
         self._tokens.open = self.tabs.get_title(self.tabs.selected_index or 0) == _TITLES["tokens"]
         self._error.value, self._status.value = "", "<span class='busy'>computing …</span>"
         self._redraw()
@@ -159,11 +159,11 @@ class Explorer:
         self._latest.settle()
 
     def keep(self) -> None:
-        """Keeps the chosen step, and sets the slider to 0. Later steps are added to the kept step."""
+        """Keeps the chosen steering step, and sets the slider to 0. Later steps are added to the kept step."""
         self._changed(self.hand.keep)
 
     def forget(self) -> None:
-        """Removes the kept steps."""
+        """Removes the kept steering steps."""
         self._changed(self.hand.forget)
 
     def pin(self, name: str) -> None:
@@ -217,7 +217,7 @@ class Explorer:
         return self._view(view).to_frame()
 
     def figures(self, view: str) -> "list[Figure]":
-        """Returns the current selection as figures that need no kernel.
+        """Returns figures of the current selection. The figures can be shown without a running kernel.
 
         Args:
             view: see ``as_code``.

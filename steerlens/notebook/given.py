@@ -1,4 +1,5 @@
-"""Checks the arguments of ``sl.explore``, and finds their names for code that can be run."""
+"""Checks the arguments of ``sl.explore``, and finds the names of the user's variables, so that the explorer can return code that
+runs."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,8 +44,8 @@ class Code:
 
 
 def names_of(**given: Any) -> Names:
-    """Returns the names of the arguments in the notebook: the name of the variable that holds the object, or a list of variable
-    names. If there is no such variable, the name of the argument is returned.
+    """Returns a name for each argument: the name of the notebook's variable that holds the argument's object, or a list of such
+    names. If no variable holds the object, the argument's own name is returned.
 
     Args:
         given: the object of each argument; ``None`` means that the argument was not given.

@@ -21,7 +21,8 @@ class Hand:
 
     @property
     def moves(self) -> Moves:
-        """The kept steps and the chosen step. A chosen step with strength 0 is left out if other steps are kept."""
+        """The kept steering steps and the chosen steering step. A chosen step with strength 0 is left out if other steps are
+        kept."""
         move = self._selection.move
         return self.kept if move is None or (self.kept and move.strength == 0) else (*self.kept, move)
 
@@ -67,5 +68,5 @@ class Hand:
 
 
 def acting(moves: Moves) -> Moves:
-    """Returns the steps that change something, which are all steps with a strength other than 0."""
+    """Returns the steps that change the model. These are all steps with a strength other than 0."""
     return tuple(move for move in moves if move.strength)

@@ -1,5 +1,5 @@
-"""Shows the effect of steering on one item: its margin by strength, which is predicted at once, and its choices before and
-after."""
+"""Shows the effect of steering on one item: the margin by strength, and the scores of the choices before and after steering. The
+margin is predicted at once."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class ItemEffect:
         return self._live[key]
 
     def update(self) -> str:
-        """Draws the predicted margin, if no pass is needed for the prediction.
+        """Draws the predicted margin, if the prediction needs no further forward pass.
 
         Returns:
             The results that are known now, as HTML.
@@ -61,7 +61,7 @@ class ItemEffect:
         return self._saying()
 
     def steps(self) -> Steps:
-        """Computes the derivative, and then the exact scores."""
+        """Computes the derivative of the margin, and then the exact scores of the choices."""
         self.item.derive()
         yield
         self._run()
@@ -69,7 +69,7 @@ class ItemEffect:
         yield
 
     def verdict(self, moves: Moves) -> str:
-        """Runs the item under a plan, and returns a short text on the effect."""
+        """Runs the item under a steering plan, and returns a short text on the effect."""
         outcome, moves = self.item.unsteered, acting(moves)
         if moves:
             key = (self._selection.locale, self._selection.concept, moves)

@@ -1,24 +1,26 @@
-"""Runs the newest request, in slices between the kernel's other messages. A new request ends an older request."""
+"""Runs only the newest request from the page. The request runs in short slices between the kernel's other messages. A new request
+stops the previous request."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
 
 Steps = Iterator[None]
-"""Work that pauses at each ``yield``. Before each pause, the work must remove everything that it has set up, because other code
+"""A job that pauses at each ``yield``. Before each pause, the job must remove everything that it has set up, because other code
 runs during the pause."""
 
 WAIT = 0.1
-"""The number of seconds for which a request must be the newest before its work starts. Dragging a slider makes many requests."""
+"""The number of seconds that a request waits before it starts. If a newer request arrives in this time, the older request is
+dropped. This is needed because dragging a slider makes many requests."""
 _PAUSE = 0.005
 
 
 class Latest:
     """Runs one job at a time on the event loop of the notebook's cells, so that no cell ever sees a half-done job.
 
-    JupyterLab may deliver a slider's moves in another thread (a subshell of the kernel) while a cell runs. No work is done in the
-    other thread. The work goes to the event loop of the thread that made this object, and waits until the cell has ended. If no
-    event loop runs (in a script or a test), a job waits until ``settle``.
+    JupyterLab may deliver a slider's moves in another thread (a subshell of the kernel) while a cell runs. No job runs in this
+    other thread. The job is passed to the event loop of the thread that made this object, and waits until the cell has ended. If
+    no event loop runs (in a script or a test), a job waits until ``settle``.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:

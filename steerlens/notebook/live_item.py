@@ -1,5 +1,5 @@
-"""Predicts and runs one item under the slider. The margin is predicted at once, the choices are scored exactly, and all results
-are kept."""
+"""Predicts and measures the effect of the slider's strength on one item. The margin is predicted at once, and the choices are
+scored exactly later. All results are kept."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,7 +18,7 @@ _CURVE = 33
 
 
 class LiveItem:
-    """One item, the vectors that can steer the item, and the results so far."""
+    """One item, the vectors that can steer the model on this item, and the results that were computed so far."""
 
     def __init__(
         self,

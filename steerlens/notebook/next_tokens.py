@@ -23,7 +23,7 @@ def next_tokens(model: LensModel, prompt: str, plan: SteeringPlan | None = None,
         model: the model that is read.
         prompt: the text that is continued.
         plan: the plan that steers the model; ``None`` reads only the unsteered model.
-        top: the number of most probable tokens of each kind, unsteered and steered.
+        top: the number of most probable tokens that are taken from the unsteered model, and from the steered model.
 
     Returns:
         Columns steering (``unsteered``, ``steered``), token and probability. The most probable unsteered tokens come first.

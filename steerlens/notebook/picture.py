@@ -33,7 +33,7 @@ class Picture:
         """Shows another figure in place of the current figure. If the two figures are the same, nothing is sent to the page.
 
         Args:
-            width: the width in pixels; unchanged for ``None``.
+            width: the width in pixels; ``None`` keeps the current width.
         """
         wanted = (fig.to_json(), width or self.shown.layout.width)
         if wanted == self._drawn:

@@ -22,11 +22,11 @@ class Move:
 
     @property
     def spec(self) -> StepSpec:
-        """The step of steering with the vector's name, and without the locale."""
+        """The steering step, which contains the vector's name but not the vector's locale."""
         return StepSpec(self.vector[0], self.layer, self.strength, self.tokens)
 
     def plan(self, vectors: VectorSet) -> SteeringPlan:
-        """Returns the plan with this step."""
+        """Returns the steering plan that contains only this step."""
         return vectors[self.vector].at(self.layer, self.strength, self.tokens)
 
     def code(self) -> str:

@@ -64,7 +64,7 @@ class Specimen:
 
 
 def free_specimen(model: LensModel, prompts: tuple[str, ...], vectors: Given, *, tokens: SteeredTokens) -> Specimen:
-    """Returns a specimen of prompts and any vectors, without items.
+    """Returns a ``Specimen`` with prompts and any vectors, but without items.
 
     Raises:
         SettingsError: two vectors have the same name and locale, or the vectors share no layer.
@@ -87,8 +87,8 @@ def item_specimen(
     tokens: SteeredTokens = "last_onward",
     seed: int = 0,
 ) -> Specimen:
-    """Returns a specimen with items. Vectors are computed from train, and residuals, separability and predicted effects from dev
-    items.
+    """Returns a ``Specimen`` with items. Vectors are computed from train items. Residuals, separability and predicted effects are
+    computed from dev items.
 
     Args:
         items: a split, or items that this function splits by concept.
@@ -97,7 +97,7 @@ def item_specimen(
         prompts: free prompts that are offered in addition to the prompts of the items.
         train_concepts: the number of concepts of each kind from which vectors are computed.
         concepts: the number of dev concepts of each kind that are shown.
-        tokens: the steered tokens, for the predicted effects.
+        tokens: the tokens that are steered in the predicted effects.
 
     Raises:
         SettingsError: there is no locale besides English, there are no vectors, two vectors have the same name and locale, or the

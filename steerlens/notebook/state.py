@@ -30,7 +30,7 @@ def state_of(explorer: "Explorer") -> dict[str, Any]:
 
 
 def restore(explorer: "Explorer", state: object) -> None:
-    """Sets the selection, the kept steps, the pinned plans and the open views from a state. Parts that are missing in the state
+    """Sets the selection, the kept steps, the pinned plans and the open views from a state. Choices that are missing in the state
     do not change.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Shows the effect of steering on one prompt, first predicted and then run."""
+"""Shows the effect of steering on one prompt: first the predicted effect, and then the exact effect."""
 
 from html import escape
 from itertools import chain
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class SteeringView(View):
-    """The controls, and the effect on the item or on the free prompt. ``texts`` is shown in a separate place of the page."""
+    """The controls, and the effect on the item or on the free prompt. The explorer shows ``texts`` in another part of the
+    page."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class SteeringView(View):
         return self.of_prompt if self.of_item is None or self._selection.text else self.of_item
 
     def update(self) -> None:
-        """Shows all results that need no pass."""
+        """Shows all results that need no forward pass."""
         self.choosing.update()
         self._said.value = f"<div class='said'>{self._plan_said()}<br>{self.effect.update()}</div>"
         for effect in (self.of_item, self.of_prompt):
@@ -61,7 +62,7 @@ class SteeringView(View):
                 effect.widget.layout.display = None if effect is self.effect else "none"
 
     def steps(self) -> Steps:
-        """Runs the work that needs passes. The texts come last."""
+        """Computes the effects of steering that need forward passes. The explorer computes the texts later."""
         for _ in chain(self.effect.steps(), [None]):
             self.update()
             yield

@@ -1,4 +1,4 @@
-"""Computes residuals and scores by layer of the items that an explorer shows. Only public functions are used."""
+"""Computes residuals and scores by layer of the items that an explorer shows. Only public functions of steerlens are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,8 @@ class Studied:
     """The residuals of the items' implicit prompts, at the layers that all vectors have."""
     separated: Separability
     swept: Sweep
-    """The sweep of every vector at strength 1. The sweep is predicted, or run if a vector does not add a fixed direction."""
+    """The sweep of every vector at strength 1. The scores of the sweep are predicted. If a vector does not add a fixed direction,
+    the scores are measured by running the model."""
     mode: Mode
     """The mode of the sweep."""
     seed: int
@@ -76,7 +77,7 @@ def studied(
 
     Args:
         layers: the layers that all vectors have.
-        tokens: the steered tokens, for the predicted effects.
+        tokens: the tokens that are steered in the predicted effects.
     """
     stack = model.residuals(looked.prompts(explicit=False), layers)
     mode: Mode = "attribution" if all(isinstance(vector, SteeringVector) for vector in vectors.values()) else "exact"

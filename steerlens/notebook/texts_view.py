@@ -23,7 +23,7 @@ class TextsView:
         """Makes an empty view.
 
         Args:
-            length: the number of new tokens of a text.
+            length: the largest number of generated tokens of a text.
             verdict: a function that returns a short text on the effect of some steps on the prompt.
         """
         self._model, self._selection, self._hand, self._verdict = specimen.model, selection, hand, verdict

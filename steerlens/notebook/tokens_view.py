@@ -26,7 +26,8 @@ STEERED, UNSTEERED = "steered", "unsteered"
 
 
 class TokensView(View):
-    """The view of the logit lens. The lens unembeds every layer, so it is computed only while the view is open."""
+    """The view of the logit lens. The logit lens unembeds every layer, which takes time. So the lens is computed only while the
+    view is open."""
 
     def __init__(
         self, specimen: Specimen, selection: Selection, hand: Hand, steering: SteeringView, width: int, height: int
@@ -45,7 +46,7 @@ class TokensView(View):
         self.widget = ipywidgets.VBox([ipywidgets.HBox(own), self._box])
 
     def update(self) -> None:
-        """Does nothing, because the lens cannot be shown without a pass."""
+        """Does nothing, because a new logit lens always needs a forward pass."""
 
     def steps(self) -> Steps:
         """Reads the lens and draws the heatmap, if the view is open."""

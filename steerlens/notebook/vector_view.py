@@ -1,4 +1,4 @@
-"""Shows the meaning of the chosen direction alone: the tokens that the direction promotes and suppresses."""
+"""Shows the tokens that the chosen direction promotes and suppresses by itself, without a prompt."""
 
 from html import escape
 from typing import TYPE_CHECKING
@@ -24,8 +24,8 @@ _LINE = 6
 
 
 class VectorView(View):
-    """A table of promoted and suppressed tokens. ``line`` contains the first of these tokens, for a place that is always
-    visible."""
+    """A table of promoted and suppressed tokens. ``line`` contains the first of these tokens. The explorer shows ``line`` in a
+    part of the page that is always visible."""
 
     def __init__(self, specimen: Specimen, selection: Selection, hand: Hand) -> None:
         self._specimen, self._selection, self._hand, self.controls = specimen, selection, hand, {}

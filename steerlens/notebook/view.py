@@ -18,11 +18,11 @@ class View(ABC):
 
     @abstractmethod
     def update(self) -> None:
-        """Shows all parts of the current selection that need no pass of the model."""
+        """Shows all parts of the current selection that need no forward pass of the model."""
 
     @abstractmethod
     def figures(self) -> "list[Figure]":
-        """Returns the current selection as figures that need no kernel."""
+        """Returns figures of the current selection. The figures can be shown without a running kernel."""
 
     @abstractmethod
     def to_frame(self) -> "pd.DataFrame":

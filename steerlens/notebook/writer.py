@@ -12,8 +12,8 @@ _MOST = 200
 
 
 class Writer:
-    """Greedy texts by prompt and plan. Writing an interrupted text continues at the point of interruption, unless another text
-    was begun in the meantime."""
+    """Greedy texts by prompt and plan. An interrupted text is continued from the point where it stopped, unless another text was
+    begun in the meantime."""
 
     def __init__(self, model: LensModel, length: int) -> None:
         self._model, self._length = model, length
@@ -30,7 +30,7 @@ class Writer:
 
         Args:
             prompt: the text that is continued.
-            key: the identity of the plan.
+            key: a value that identifies the steering plan.
             around: a function that makes the context in which the plan steers the model.
         """
         own = (prompt, key)

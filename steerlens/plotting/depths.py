@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FIRST, _MORE = 130, 260
-"""The height in pixels around the rows of panels, and the height of each row."""
+"""The height in pixels of the space above and below the rows of panels, and the height of each row."""
 
 
 def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
@@ -21,7 +21,7 @@ def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
 
     Args:
         cells: columns vector, score, layer, strength, change.
-        depths: the table of ``Depths``. The best layers of single vectors are drawn.
+        depths: the table of ``Depths``. Only the rows on the best layer of a single vector (measure ``peak``) are drawn.
     """
     peaks = depths[(depths["measure"] == "peak") & depths["score"].isin(list(cells["score"]))]
     vectors = list(dict.fromkeys(peaks["vector"]))

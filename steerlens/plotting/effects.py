@@ -1,4 +1,4 @@
-"""Draws effects item by item, and strength-response curves."""
+"""Draws the numbers of items that steering gains and loses, and curves of a score's change by strength."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ def effects_bars(frame: "pd.DataFrame", locale: str) -> Figure:
     gained items, and bars to the left show the share of lost items.
 
     Args:
-        frame: one locale's rows of ``Effects``, with method, kind, score, n, gained, lost, against, low, high.
+        frame: one locale's rows of ``Effects``, with the columns method, kind, score, n, gained, lost, against, low, high.
         locale: the locale's code, or ``mean`` for all locales. The subtitle shows this text.
     """
     panels = _panels(frame)
@@ -85,8 +85,9 @@ def response_lines(curve: "pd.DataFrame", summary: "pd.DataFrame", layer: int) -
     Each locale is a thin line. The mean over locales is a thick line with its 95% band.
 
     Args:
-        curve: columns vector, locale, kind, score, finer, strength, n, margin, low, high, change; rows of one vector.
-        summary: mean slope and share of anti-steerable items, by locale, score and kind.
+        curve: the rows of one vector, with the columns vector, locale, kind, score, finer, strength, n, margin, low, high,
+            change.
+        summary: the mean slope and the share of anti-steerable items, by locale, score and kind.
         layer: the block index at which the vector was added. The title shows this index.
     """
     finer = {score: shown_score(name) for score, name in zip(curve["score"], curve["finer"], strict=True)}

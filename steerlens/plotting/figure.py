@@ -61,7 +61,8 @@ class Figure(go.Figure):  # type: ignore[misc]
         return super()._repr_mimebundle_(*args, **{"config": OFFLINE, **options})
 
     def save(self, path: str | Path, *, width: int | None = None, height: int | None = None, scale: float = 2.0) -> Path:
-        """Writes the figure in the format of the file's ending. The file is written completely or not at all.
+        """Writes the figure to a file. The ending of the file's name decides the format. The file is written completely or not at
+        all.
 
         Args:
             path: the path of the file. An ``.html`` file contains plotly (about 5 MB) and opens offline, also on a phone and in

@@ -1,4 +1,4 @@
-"""Draws how well the form of prompts alone separates the kinds."""
+"""Draws how well the form of prompts alone separates factual prompts from cultural prompts."""
 
 from typing import TYPE_CHECKING
 

@@ -95,7 +95,8 @@ def _crosses_at_the_last(points: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) -> None:
-    """Draws the points of a path, and a line through these points and the unsteered model, which has the number 0."""
+    """Draws the points of a path, and a line through these points and the point of the unsteered model. The number of the
+    unsteered model is 0."""
     colour, shared = colour_of(path, paths), {"legendgroup": path, "row": 1, "col": 1}
     line = line_of(path, paths)
     at = int(np.searchsorted(rows["at"], 0.0))
@@ -123,8 +124,8 @@ def _path(fig: Figure, rows: "pd.DataFrame", path: str, paths: Sequence[str]) ->
 
 
 def _markers(rows: "pd.DataFrame", colour: str) -> dict[str, Any]:
-    """Returns markers that grow with the distance from the number 0. A marker is hollow if its point is not on the front in most
-    resamples."""
+    """Returns markers that grow with the absolute value of the point's number. A marker is hollow if its point is on the Pareto
+    front in fewer than half of the resamples."""
     ranks = rows["at"].abs().rank(method="dense").to_numpy()
     first, last = _SIZES
     sizes = last - (last - first) * (ranks.max() - ranks) / max(1.0, ranks.max() - 1)

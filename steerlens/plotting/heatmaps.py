@@ -18,8 +18,9 @@ _FRACTION = 2
 GAPS = "NaN: scores that are not finite"
 """The text in a subtitle that explains places without a number."""
 FEWEST_MARKED = 20
-"""The smallest number of concepts with which a cell is marked. With fewer concepts, a bootstrap interval is too narrow. With 5
-concepts in six locales, up to 12 of 100 intervals excluded zero although there was no effect. The expected number is 5."""
+"""The smallest number of concepts with which a cell can be marked as different from zero. With fewer concepts, a bootstrap
+interval is too narrow. With 5 concepts in six locales, up to 12 of 100 intervals excluded zero although there was no effect. The
+expected number is 5."""
 
 
 def marked(n: float) -> str:
@@ -63,8 +64,8 @@ def by_layer_and_locale(
 
     Args:
         fig: the figure to which the heatmap is added.
-        rows: columns layer, locale, value, its interval low and high (NaN if there is none), n and, if n does not count concepts,
-            concepts.
+        rows: columns layer, locale, value, low and high (the interval of the value; NaN if there is none), and n. If n does not
+            count concepts, the column concepts is also needed.
         bar: the title of the colour bar.
         signed: whether the scale diverges around zero.
         least: the value at the low end of a sequential scale.
@@ -140,7 +141,7 @@ def add_cells(
     """Adds a heatmap, on the diverging scale from ``-most`` to ``most`` or on the sequential scale from ``least`` to ``most``.
 
     Args:
-        grid: the numbers.
+        grid: the number of each cell.
         x: names of the columns; with ``None``, the columns are numbered.
         y: names of the rows.
     """
@@ -174,7 +175,7 @@ def add_gaps(fig: Figure, grid: "pd.DataFrame", said: Callable[[Any, Any], str],
 
     Args:
         said: a function that returns the hover text of a place without a number, given its row and column.
-        numbered: whether the axes are numbered and not named.
+        numbered: whether the axes have numbers instead of names.
     """
     gaps = [(row, column) for row, column in zip(*grid.isna().to_numpy().nonzero(), strict=True)]
     if not gaps:

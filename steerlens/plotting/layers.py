@@ -23,14 +23,15 @@ _COLOURS = {
     "EN-LOC": METHOD_COLOURS["surgical"],
 }
 _BASELINE_DASHES = {"surface form": "dash", "prompt length": "dot", "token embeddings": "dashdot", "layer-0 residual": "longdash"}
-"""The dash of the line of each baseline. The dashes are the same in every figure."""
+"""The dash style of each baseline's line. The styles are the same in every figure."""
 _ROOM = 0.5
 """The space before the first and after the last layer, in layers."""
 _ORDER = (*(METHOD_COLOURS[name] for name in ("unsteered", "LOC", "EN", "surgical")), *OTHER_COLOURS)
 
 
 def separability_lines(frame: "pd.DataFrame", locale: str) -> Figure:
-    """Draws the AUROC of each probe by layer for one locale, with its interval and the AUROC of the baselines.
+    """Draws the AUROC of each probe by layer for one locale, with the interval of the AUROC. The AUROC of each baseline is drawn
+    too.
 
     Args:
         frame: the table of ``Separability``.
@@ -180,7 +181,7 @@ def geometry_heatmap(frame: "pd.DataFrame", measure: str, of: str) -> Figure:
 
 
 def lens_lines(frame: "pd.DataFrame", locale: str, score: str) -> Figure:
-    """Draws a score of every answer's first token by layer, unsteered (solid) and steered (dotted).
+    """Draws a score of the first token of every answer, by layer. Solid lines are unsteered, and dotted lines are steered.
 
     Args:
         frame: the table of ``LogitLens``.

@@ -59,10 +59,10 @@ def redraw(shown: Any, fig: go.Figure, width: int | None = None) -> None:
     click handlers stay.
 
     Each trace is changed in a separate batch. In a batch of several traces, plotly's widget loses a property in the browser if
-    the property changes in only some of the traces. The layout is changed with the last trace.
+    the property changes in only some of the traces. The layout is changed in the batch of the last trace.
 
     Args:
-        width: the width in pixels; unchanged for ``None``.
+        width: the width in pixels; ``None`` keeps the current width.
     """
     fig = _small(fig, width or shown.layout.width, shown.layout.height)
     if [trace.type for trace in shown.data] != [trace.type for trace in fig.data]:

@@ -11,7 +11,7 @@ from steerlens.plotting.figure import Figure
 from steerlens.plotting.theme import DARK
 
 _TOP = 24
-"""The height in pixels above a figure whose title is in the caption."""
+"""The height in pixels of the space at the top of a figure whose title is in the caption."""
 _LEAST = 40
 """The smallest height in pixels at which a figure is readable."""
 _HEAD = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -27,7 +27,8 @@ def page(figure: Figure) -> str:
 
 
 def element(figure: Figure) -> str:
-    """Returns a figure's part of a page: its title as a caption, and its data as JSON, which the code from ``scripts`` draws.
+    """Returns the HTML of one figure in a page: the title as a caption, and the data as JSON. The code from ``scripts`` draws the
+    data.
 
     A figure keeps its own title if ``theme.figure`` did not make the figure, or if the title was changed later.
     """

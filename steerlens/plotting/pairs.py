@@ -1,4 +1,4 @@
-"""Draws how many pairs a vector needs: how well two vectors from n pairs agree, and the effect of a vector from n pairs."""
+"""Draws how many pairs a vector needs: how well two vectors from n pairs each agree, and the effect of a vector from n pairs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pairs_figure(halves: "pd.DataFrame | None" = None, effect: "pd.DataFrame | None" = None) -> Figure:
-    """Draws two panels with one line per vector: how well two vectors from n pairs agree, and the effect of a vector from n
+    """Draws two panels with one line per vector: how well two vectors from n pairs each agree, and the effect of a vector from n
     pairs.
 
     Args:

@@ -1,5 +1,5 @@
-"""Prepares the points of a plane's figure: the change along x and along y of every method and locale, in the units that are
-shown."""
+"""Prepares the points of a plane's figure: the changes of the two scores for every method and locale, in the units of the
+figure."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ class Parts:
         self.order = list(dict.fromkeys(self.means["method"]))
 
     def panels(self) -> list[str]:
-        """Returns the methods that have both scores and change an answer in some locale, or no methods if there is only one
-        locale."""
+        """Returns the methods that have a small panel. These methods have both scores, and change an answer in at least one
+        locale. If there is only one locale, no method has a small panel."""
         if self.locales["locale"].nunique() < 2:
             return []
         each = {method: self.locales[self.locales["method"] == method] for method in self.order}
@@ -43,7 +43,7 @@ class Parts:
 
     @property
     def sizes(self) -> str:
-        """The largest number of concepts along each axis, with the kind of the items, as text."""
+        """A text with the largest number of concepts along each axis, and with the kind of the items."""
         return " and ".join(
             f"{self.means[f'n_{axis}'].max():.0f} {'' if score.kind is None else f'{score.kind} '}concepts"
             for axis, score in (("x", self.x), ("y", self.y))

@@ -33,8 +33,8 @@ def plane_figure(
     """Draws the changes of two scores as a plane (shares in percentage points), with the unsteered model at the origin.
 
     The large panel shows each method's mean over locales with its paired 95% intervals and an arrow from the origin. The large
-    panel also shows the Pareto front of the means, and the controls in grey with crosses for the spread of their draws. If there
-    are several locales, a small panel per method shows each locale with its intervals.
+    panel also shows the Pareto front of the means, and the controls in grey. The cross of a control shows the spread of its
+    draws. If there are several locales, a small panel per method shows each locale with its intervals.
 
     Args:
         frame: the table of ``Plane``.
@@ -279,7 +279,7 @@ def around_origin(fig: Figure, points: "pd.DataFrame", row: int, column: int, *,
         fig: the figure.
         points: the rows of ``Parts`` that are drawn in the panel.
         row, column: the panel, from 1.
-        main: whether the panel is the large panel. The legend names the marker of the large panel.
+        main: whether the panel is the large panel. Only the marker in the large panel has an entry in the legend.
     """
     for axis, update in (("x", fig.update_xaxes), ("y", fig.update_yaxes)):
         least = float(points[f"least_{axis}"].max())

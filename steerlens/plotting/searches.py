@@ -1,4 +1,4 @@
-"""Draws the plans that a search tried and chose, and the cost of another locale's choice."""
+"""Draws the plans that a search tried and chose, and the cost of using a plan that was chosen for another locale."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ def front_figure(tried: "pd.DataFrame", chosen: Mapping[str, str], locale: str) 
     plans have large markers.
 
     Args:
-        tried: the rows of one locale, or of all locales together.
-        chosen: the name of each method's chosen plan, as in the rows. The plan of ``best`` gets a ring.
+        tried: the rows of the tried plans, for one locale or for all locales together.
+        chosen: the name of the chosen plan in ``tried``, by method. The plan of the method ``best`` gets a ring.
         locale: the locale of the rows, or ``all``. The subtitle shows this text.
     """
     one, two = (shown_score(name) for name in tried.columns[3:5])
@@ -74,8 +74,8 @@ def _scatter(
 
 
 def regret_heatmap(frame: "pd.DataFrame", score: str, of: Sequence[str] = ()) -> Figure:
-    """Draws a heatmap with one row for each steered locale, and one column for each locale whose choice is used. A red cell means
-    that the locale gains less under this choice than under its own choice.
+    """Draws a heatmap with one row for each steered locale, and one column for each locale whose chosen plan is used. A red cell
+    means that the steered locale gains less with this plan than with its own chosen plan.
 
     Args:
         frame: the table of ``Regret``, for one score and one part (``test`` or ``dev``).

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FLOOR = 3
-"""The smallest number of items at the end of the colour scale. With a smaller number, a change of a single item could be as dark
-as the best cell of a good sweep."""
+"""The smallest number of items by which a cell must change to get the darkest colour of the scale. With a smaller number, a
+change of a single item could be as dark as the best cell of a good sweep."""
 
 
 def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) -> Figure:
@@ -35,7 +35,7 @@ def sweep_heatmap(cells: "pd.DataFrame", vector: str, score: Score, where: str) 
 
     Args:
         cells: one row per layer and strength of the sweep, with value, base, change, margin, invalid, exact, n and items, and
-            with low and high of the change if there are intervals.
+            with low and high (the interval of the change) if there are intervals.
         vector: the vector's name.
         score: the score that is shown.
         where: a text that names the locales.
@@ -120,7 +120,8 @@ def _subtitle(cells: "pd.DataFrame", exact: "pd.DataFrame", where: str, score: S
 
 
 def _least(cells: "pd.DataFrame", score: Score) -> float:
-    """Returns the smallest change at the dark end of the colour scale. For a share of items, this is the share of three items."""
+    """Returns the smallest change with which a cell can get the darkest colour of the scale. For a share of items, this is the
+    share of three items."""
     return score.factor * (max(0.01, _FLOOR / float(cells["items"].max())) if score.unit == "share" else 0.01)
 
 

@@ -88,13 +88,14 @@ DARK = dict(zip((*_DIVERGING, *_SEQUENTIAL), (*_NIGHT, *_NIGHT_LEVELS), strict=T
     "#882255": "#e0699f",
     "#332288": "#a99bff",
 }
-"""The colour on a dark page for each colour of a figure. The cards of the page have the colour ``#1d232a``."""
+"""The colour on a dark page for each colour of a figure. The boxes behind the figures have the colour ``#1d232a`` on a dark
+page."""
 
 _HEAD, _LINE = {"half": 46, "page": 90}, {"half": 60, "page": 94}
-"""The number of characters in a line of a title and of a subtitle, above a half-page figure and above a full-page figure.
-A full page's lines also fit the 700 pixels of plotly's pictures in a notebook."""
+"""The largest number of characters in a line of the title, and in a line of the subtitle, for a half-page figure and for a
+full-page figure. A full page's lines also fit the 700 pixels of plotly's pictures in a notebook."""
 _COLUMN_HEIGHT = 0.75
-"""The share of a figure's height that remains in a column."""
+"""The share of a figure's height that remains when the figure is laid out for a column of a paper."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', sans-serif"
 
 

@@ -15,7 +15,7 @@ _MEANINGS = {
     "moved": "how far cultural prompts moved along the base model's {} vector (1: by the whole vector)",
     "kept direction": "cosine between the {} vector of the model and that of the base model",
 }
-"""What a measure is of, for the subtitle."""
+"""The meaning of each measure, for the subtitle of the figure."""
 
 
 def training_figure(log: "pd.DataFrame", smooth: int = 10) -> Figure:

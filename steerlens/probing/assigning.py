@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 _REMEMBERED = 32
-"""The number of assignments that are kept. An assignment is one number for each row."""
+"""The number of assignments that are kept in memory. An assignment contains one fold number for each row."""
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -36,7 +36,8 @@ def fold_of_rows(labels: tuple[int, ...], groups: tuple[str, ...], n_folds: int,
 
 
 def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " label"], n_folds: int) -> list[int]:
-    """Returns the fold of each group, chosen one group after another from the group's number of rows with each label."""
+    """Returns the fold of each group. The folds are chosen one group after another, from the number of rows that the group has of
+    each label."""
     filled, own, chosen = np.zeros((n_folds, len(totals))), np.arange(n_folds), []
     for group in counts:
         tried = np.repeat(filled[None], n_folds, axis=0)
@@ -48,7 +49,8 @@ def _spread(counts: Float[np.ndarray, "group label"], totals: Int[np.ndarray, " 
 
 
 def _best(unequal: list[float], sizes: list[float]) -> int:
-    """Returns the fold with the least inequality. If two folds are equal (``numpy.isclose``), the smaller fold is taken."""
+    """Returns the fold for which the labels' shares become most equal. If two folds are equally good (``numpy.isclose``), the
+    fold with fewer rows is taken."""
     best = 0
     for fold in range(1, len(sizes)):
         least = unequal[best]

@@ -65,8 +65,8 @@ def baseline_scores(
 
 
 def _lengths(prompts: Sequence[Prompt]) -> Float[Tensor, "1 row 1"]:
-    """Returns the logarithm of the number of characters, minus its mean in the locale. The mean is subtracted because texts in
-    different languages have different lengths."""
+    """Returns the logarithm of each prompt's number of characters, minus the mean over the prompts of the same locale. The mean
+    is subtracted because texts in different languages have different lengths."""
     lengths = torch.tensor([float(len(prompt.text)) for prompt in prompts]).log()
     for locale in {prompt.locale for prompt in prompts}:
         own = torch.tensor([prompt.locale == locale for prompt in prompts])

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from steerlens.plotting import Figure
 
 Erase = Callable[[Float[Tensor, "layer row d"], Bool[Tensor, " row"], Bool[Tensor, " row"]], Float[Tensor, "layer row d"]]
-"""A function of the features, the rows to learn from, and the labels. The function returns all rows without the direction that
-separates the labels."""
+"""A function that erases a direction. Its arguments are the features, a mask of the rows to learn from, and the labels. It
+returns all rows without the direction that separates the labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ def erasure(
 
     Args:
         stack: residuals of factual and cultural prompts.
-        method: ``means`` projects out the difference of means (Haghighatkhah et al., arXiv 2212.04273). ``LEACE`` makes the
-            smallest change of the features in least squares; it needs the package ``concept-erasure``, and is slower than
-            ``means``.
+        method: ``means`` projects out the difference of means (Haghighatkhah et al., arXiv 2212.04273). ``LEACE`` erases the
+            direction with the smallest change of the features in the sense of least squares. ``LEACE`` needs the package
+            ``concept-erasure``, and is slower than ``means``.
         directions: the largest number of directions that are erased.
         probe: a name from ``PROBES``.
         n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
@@ -115,7 +115,7 @@ def mean_projection(
 
     Args:
         features: the features of every row.
-        rows: the rows that the means are taken over.
+        rows: a mask of the rows from which the means are computed.
         labels: the label of each row.
     """
     one, zero = (features[:, rows & side].mean(dim=1, keepdim=True) for side in (labels, ~labels))

@@ -49,8 +49,8 @@ class Folds:
             concepts: the concept, or the group, of each row. All rows of one concept are held out together.
             n_folds: the number of folds. If a label has fewer groups, there are fewer folds.
             seed: the seed of the folds.
-            what: the name of the groups, for the error.
-            names: the names of labels 1 and 0, for the error.
+            what: the name of the groups in the error message.
+            names: the names of labels 1 and 0 in the error message.
 
         Raises:
             DataError: a label has fewer than two groups.
@@ -79,9 +79,10 @@ class Folds:
             labels: the label of each row, 1 or 0.
             concepts: the concept of each row.
             places: the place of each row, such as its locale.
-            n_folds: the number of parts of the concepts. If a label has fewer concepts, there are fewer parts.
+            n_folds: the number of parts into which the concepts are divided. If a label has fewer concepts, there are fewer
+                parts.
             seed: the seed of the division into parts.
-            names: the names of labels 1 and 0, for the error.
+            names: the names of labels 1 and 0 in the error message.
 
         Raises:
             DataError: a label has fewer than two concepts, or there are fewer than two places.
@@ -124,20 +125,20 @@ class Folds:
         return torch.as_tensor(self.labels) == 1
 
     def named(self, name: str) -> "Folds":
-        """Returns the folds of this ``name`` only."""
+        """Returns only the folds that hold out the part with this ``name``."""
         chosen = torch.tensor([own == name for own in self.names])
         return Folds(self.labels, self.train[chosen], self.test[chosen], tuple(own for own in self.names if own == name))
 
     def balanced(self) -> Float[Tensor, "fold row"]:
-        """Returns weights of the training rows. In each fold, both labels have the same total weight. The mean weight of a
+        """Returns a weight of each row in each fold. In each fold, both labels have the same total weight. The mean weight of a
         training row is 1, and held-out rows have the weight 0."""
         train, y = self.train.float(), self.positive.float()
         ones, zeros = (train * y).sum(1, keepdim=True), (train * (1 - y)).sum(1, keepdim=True)
         return train * (ones + zeros) / 2 * torch.where(self.positive, 1 / ones, 1 / zeros)
 
     def contrast(self) -> Float[Tensor, "fold row"]:
-        """Returns weights of the training rows whose weighted sum is the difference between the two labels' means, in each
-        fold."""
+        """Returns a weight of each training row in each fold. The weighted sum of the rows is the difference between the two
+        labels' means."""
         train, y = self.train.float(), self.positive.float()
         return train * y / (train * y).sum(1, keepdim=True) - train * (1 - y) / (train * (1 - y)).sum(1, keepdim=True)
 
@@ -157,10 +158,10 @@ class Folds:
     def resampled_auroc(
         self, scores: Float[Tensor, "layer fold row"], counts: Int[np.ndarray, "draw row"]
     ) -> Float[Tensor, "draw layer"]:
-        """Returns the AUROC, as the mean over folds, of every layer in every resample of the concepts.
+        """Returns the AUROC of every layer in every resample of the concepts. Each AUROC is a mean over folds.
 
         The probes are not fitted again. If a fold has no rows of one label in a resample, the fold does not count in this
-        resample. If no fold has both labels, the resample is NaN.
+        resample. If no fold has both labels, the AUROC of the resample is NaN.
 
         Args:
             scores: the score of each row under each fold's probe, ``[layer, fold, row]``.
@@ -178,7 +179,8 @@ class Folds:
         return sums / counted
 
     def accuracy(self, scores: Float[Tensor, "layer fold row"]) -> Float[Tensor, "layer fold"]:
-        """Returns the mean of the two labels' accuracies on each fold's held-out rows (balanced, so that chance is 0.5).
+        """Returns the balanced accuracy on each fold's held-out rows, which is the mean of the two labels' accuracies. Its chance
+        level is 0.5.
 
         Args:
             scores: the score of each row under each fold's probe, ``[layer, fold, row]``; above 0 means label 1.

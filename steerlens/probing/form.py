@@ -1,4 +1,5 @@
-"""Measures how well the form of prompts alone distinguishes the two kinds. A probe must be better than the form."""
+"""Measures how well the form of prompts alone distinguishes factual prompts from cultural prompts. A probe of residuals must
+distinguish the kinds better than the form does."""
 
 import math
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 
 _FAR = 2.0
-"""The value that each pair within the caliper contributes, before the pair's distance is subtracted. The value is larger than any
-distance. So the number of pairs is maximised first, and the distances are minimised second."""
+"""The value that each pair within the caliper adds to the objective of the matching, before the pair's distance is subtracted.
+The value is larger than any distance. So the matching first maximises the number of pairs, and then minimises the distances."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 ALIGNMENTS = ("centred cosine", "retrieval at 1", "linear CKA")
 VECTORS = ("cosine", "split-half cosine", "reliability", "relative norm", "ceiling")
 _LEAST = 8
-"""The number of concepts below which halves are too small for a CKA."""
+"""The smallest number of concepts whose halves are large enough for a CKA."""
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry(ResultTable):
     """The alignment of each locale with English, and the reliability of its vectors, by layer.
 
-    Columns: locale, layer, measure, of (for the alignments ``factual``, ``cultural`` or ``gap``, which is factual minus
-    cultural; for the vectors ``EN``, ``LOC`` or ``EN-LOC``), value, its 95% interval low and high (NaN if it has none), n
-    (concepts or pairs).
+    Columns: locale, layer, measure, of (``factual``, ``cultural`` or ``gap``, which is factual minus cultural, for measures of
+    alignment; ``EN``, ``LOC`` or ``EN-LOC`` for measures of vectors), value, its 95% interval low and high (NaN if it has none),
+    n (concepts or pairs).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("locale", "layer", "measure", "of", "value", "low", "high", "n")
@@ -78,18 +78,18 @@ def geometry(stack: ResidualStack, *, draws: int = 500, seed: int = 0, device: s
     """Measures the alignment of English with each locale, for factual and for cultural concepts, and the reliability of the
     locale's vectors.
 
-    The alignment uses implicit prompts of the same concepts in both languages. The numbers of factual and cultural concepts are
-    equal (drawn by ``seed``), because retrieval and CKA depend on the number of concepts. The measures are ``centred cosine``,
+    The alignment uses implicit prompts of the same concepts in both languages. Equal numbers of factual and cultural concepts are
+    drawn with ``seed``, because retrieval and CKA depend on the number of concepts. The measures are ``centred cosine``,
     ``retrieval at 1`` and ``linear CKA``; see ``probing.similarity``. The intervals of the measures and of the gap are
     percentiles over random halves of the concepts. Halves vary around the full sample as the sample varies around the true value
     (the delete-half jackknife, Shao and Wu 1989).
 
-    If the stack has the pairs for vectors, there are five measures of vectors. ``relative norm`` is the vector's norm divided by
-    the mean norm of the locale's implicit residuals. ``split-half cosine`` is the cosine between vectors from two random halves
-    of the pairs. ``reliability`` is the reliability of the vector from all pairs, by the Spearman-Brown formula 2r / (1 + r).
-    ``cosine`` is the cosine between EN and LOC. Its interval comes from random halves of the pairs of both vectors. ``ceiling``
-    is the square root of EN's reliability times LOC's reliability. Even if EN and LOC had the same true direction, noise would
-    keep their cosine at about this value or lower (Spearman 1904).
+    If the stack contains the pairs from which vectors are computed, there are five measures of vectors. ``relative norm`` is the
+    vector's norm divided by the mean norm of the locale's implicit residuals. ``split-half cosine`` is the cosine between vectors
+    from two random halves of the pairs. ``reliability`` is the reliability of the vector from all pairs, by the Spearman-Brown
+    formula 2r / (1 + r). ``cosine`` is the cosine between EN and LOC. Its interval comes from random halves of the pairs of both
+    vectors. ``ceiling`` is the square root of EN's reliability times LOC's reliability. Even if EN and LOC had the same true
+    direction, noise would keep their cosine at about this value or lower (Spearman 1904).
 
     Args:
         stack: residuals of English and locale prompts. LOC vectors also need explicit prompts.

@@ -20,7 +20,7 @@ locales."""
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The prompts to which one probe is fitted, and the folds."""
+    """The prompts to which one probe is fitted, and the folds of its cross-validation."""
 
     stack: ResidualStack
     """The residuals of the prompts."""
@@ -62,7 +62,7 @@ class Labelled:
 
 
 def labelled(stack: ResidualStack, labels: Sequence[Any] | None = None, groups: Sequence[str] | None = None) -> Labelled:
-    """Returns the prompts of a stack with their labels: factual against cultural prompts for ``None``, or any two labels.
+    """Returns the prompts of a stack with their labels. If no labels are given, the labels are the kinds factual and cultural.
 
     Args:
         stack: residuals of the prompts.
@@ -123,10 +123,10 @@ def by_locale(stack: ResidualStack) -> dict[str, ResidualStack]:
 
 
 def groups(told: Labelled, hold_out: HoldOut, n_folds: int, seed: int) -> list[Group]:
-    """Returns the groups of labelled prompts, with folds that hold out the requested part.
+    """Returns the prompts to which each probe is fitted, with folds that hold out the requested part of the data.
 
     Args:
-        told: the prompts.
+        told: the prompts with their labels.
         hold_out: the kind of group that is held out.
         n_folds: the number of folds. If a label has fewer groups, there are fewer folds.
         seed: the seed of the folds.

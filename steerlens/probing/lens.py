@@ -73,8 +73,8 @@ def logit_lens(
     The answers are the factual, the local and the English-centric answer. The residual after a block goes through the final norm
     and the unembedding as if no further block followed. Only the first token of an answer is read, so answers that begin with the
     same token cannot be distinguished. A cultural item counts only if its local answer and its English answer exist and begin
-    with different tokens. The last layer has the model's own probabilities. Early layers are not trained to be unembedded. So
-    compare different answers at one layer, and do not compare one answer across layers.
+    with different tokens. At the last layer, the probabilities are the model's own output probabilities. Early layers are not
+    trained to be unembedded. So compare different answers at one layer, and do not compare one answer across layers.
 
     Args:
         model: the model that is read.
@@ -82,7 +82,7 @@ def logit_lens(
         plan: one plan for all locales, or a plan by locale. With a plan, every number is given unsteered, steered, and as a
             paired change.
         layers: block indices; ``None`` means all blocks.
-        batch_size: the number of prompts at once; ``None`` chooses the number for the device.
+        batch_size: the number of prompts in one forward pass; ``None`` chooses the number for the device.
         draws: the number of resamples of concepts, for the intervals.
         seed: the seed of the resamples.
 

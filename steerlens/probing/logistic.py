@@ -10,8 +10,7 @@ from steerlens.probing.folds import Folds
 TOLERANCE = 1e-4
 """The largest slope of the mean loss at which a probe counts as fitted. The value is scikit-learn's default."""
 _STEPS, _KEPT = 300, 10
-"""The largest number of iterations, and the number of pairs of a step and a slope change from which the curvature is
-estimated."""
+"""The largest number of iterations, and the number of the latest steps from which the curvature is estimated."""
 
 
 def logistic_probe(
@@ -25,7 +24,7 @@ def logistic_probe(
 
     All folds of a layer use the same matrix of rows. Standardising only scales each fold's weights, and the intercept does the
     centring. So a step for all folds of a layer takes two matrix products with the layer's rows. The steps are L-BFGS steps (Liu
-    and Nocedal 1989). The line search works on the log odds, so it needs no further product.
+    and Nocedal 1989). The line search works on the log odds, so it needs no further matrix product.
     """
     rows, scale = _standardised(centred(features), folds.train.to(features.device))
     loss = _Loss(rows, scale, folds.balanced().to(rows), folds.positive.to(rows))
@@ -56,8 +55,8 @@ def _standardised(rows: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Loss:
-    """The balanced log loss and the penalty of weights ``[layer, fold, p]``. Loss and penalty are computed from the log odds
-    ``[layer, fold, row]`` of the weights."""
+    """The balanced log loss and the penalty of weights ``[layer, fold, p]``. The log odds ``[layer, fold, row]`` that belong to
+    the weights are given, so that they are not computed again."""
 
     def __init__(self, rows: Tensor, scale: Tensor, shares: Tensor, y: Tensor) -> None:
         self.rows, self.scale, self.shares, self.y = rows, scale, shares, y
@@ -77,8 +76,8 @@ class _Loss:
         return torch.addcmul(self.penalty * weights, (self.shares * (odds.sigmoid() - self.y)) @ self.rows, self.scale)
 
     def along(self, weights: Tensor, odds: Tensor, step: Tensor, change: Tensor, far: Tensor) -> Tensor:
-        """Returns a better length for a step. Newton's method in one dimension starts from ``far`` and approaches the minimum on
-        the line."""
+        """Returns a better length for a step. Starting from the length ``far``, Newton's method in one dimension approaches the
+        minimum of the loss along the step."""
         penalised, pull = self.penalty * step, self.shares * change
         linear, square, start = _dot(penalised, weights), _dot(penalised, step), far
         for _ in range(2):
@@ -89,8 +88,8 @@ class _Loss:
         return far
 
     def first(self, slope: Tensor, change: Tensor) -> Tensor:
-        """Returns the length of the first step down the slope. The step starts from weights of 0, where the curvature of each row
-        is a quarter."""
+        """Returns the length of the first step down the slope. The step starts from weights of 0, where the second derivative of
+        each row's loss is a quarter."""
         return _dot(slope, slope) / (_dot(self.shares, change.square()) / 4 + _dot(self.penalty, slope.square()))
 
 
@@ -124,7 +123,7 @@ def _minimised(loss: _Loss, tolerance: Tensor) -> Float[Tensor, "layer fold row"
 
 class _Memory:
     """The latest steps and the slope changes that they caused. From these steps and changes, the two loops of L-BFGS compute an
-    inverse curvature for every problem."""
+    inverse curvature for each layer and fold."""
 
     def __init__(self, pairs: list[tuple[Tensor, Tensor, Tensor]], scale: Tensor | float = 1.0) -> None:
         self.pairs, self.scale = pairs, scale

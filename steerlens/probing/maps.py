@@ -56,8 +56,8 @@ def residual_map(
         stack: residuals of factual and cultural prompts.
         layer: a block index that the stack contains.
         axes: ``pca`` takes the first two principal components. ``means`` takes the component of each prompt along the difference
-            between the factual and the cultural mean, measured from the midpoint. The component along the difference is **held
-            out** by concept, because on the prompts from which it was computed, a difference of means separates even random
+            between the factual and the cultural mean, measured from the midpoint of the two means. This component is **held out**
+            by concept: the difference is computed from other concepts. Otherwise, the difference would separate even random
             labels. The second axis of ``means`` is the first principal component perpendicular to the difference.
         locale: the only locale whose prompts are kept; ``None`` keeps all locales.
         n_folds: the number of folds of concepts, for ``means``.

@@ -74,8 +74,8 @@ def permutation_test(
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. If each locale has only
-            one label, the labels are tested over all locales together.
+        labels: a label for each prompt of the stack, 1 or 0. With ``None``, factual prompts have the label 1 and cultural prompts
+            the label 0. If each locale has only one label, the labels are tested over all locales together.
         groups: a group name for each prompt. All prompts of a group are held out together. ``None`` takes the concept as the
             group.
         draws: the number of permutations.

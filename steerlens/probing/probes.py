@@ -23,7 +23,7 @@ def difference_of_means_probe(features: Float[Tensor, "layer row d"], folds: Fol
 
     Args:
         features: the features of every row.
-        folds: the folds, whose training rows give the means.
+        folds: the folds. The means are computed from the training rows of each fold.
 
     Returns:
         A score of every row under each fold's probe. A score above 0 means label 1.
@@ -40,8 +40,8 @@ def lda_probe(features: Float[Tensor, "layer row d"], folds: Folds) -> Float[Ten
     covariance_estimator=LedoitWolf(), priors=[0.5, 0.5])`` after a ``StandardScaler``.
 
     A direction ``v`` solves ``(B'B + a) v = difference of means``. B contains the training rows minus the mean of their label,
-    and each row is weighted by the share of its label. The equation is solved with one unknown per row or one unknown per
-    feature, depending on which number is smaller.
+    and each row is weighted by the share of its label. The equation is solved with one unknown per row or with one unknown per
+    feature, whichever gives fewer unknowns.
     """
     rows, train = centred(features), folds.train.to(features.device)
     scale, positive = spread(rows, train), folds.positive.to(features.device)

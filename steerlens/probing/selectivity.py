@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Selectivity(ResultTable):
-    """The AUROC of a probe, compared with the same probe on random labels of concepts that it was trained on.
+    """The AUROC of a probe, compared with the AUROC of the same probe on random labels. The probe is trained on the tested
+    concepts.
 
     Columns: locale (held out; ``all``: mean over locales), layer, probe, auroc, control (AUROC of random labels, mean over
     draws), selectivity (auroc minus control) with its 95% interval low and high, draws (of random labels), n (prompts), concepts.
@@ -63,15 +64,17 @@ def selectivity(
     """Subtracts the AUROC of concepts with random labels from the AUROC of factual against cultural concepts.
 
     In the control task, a concept has the same random label in every locale. The label has no meaning, so a probe can only
-    memorise it (Hewitt and Liang, arXiv 1909.03368). Memorising shows only if the probe was trained on the tested concepts. So
-    one locale is held out, and the probe is trained on the same concepts in the other locales. If concepts are held out, no
-    random label can be learned, and ``permutation_test`` is the null test. A probe with a high score on both tasks has learned
-    the concepts, and not their kind.
+    memorise it (Hewitt and Liang, arXiv 1909.03368). Memorisation can be measured only if the probe was trained on the tested
+    concepts. So one locale is held out, and the probe is trained on the same concepts in the other locales. If concepts are held
+    out instead, a probe cannot learn their random labels. For that case, use ``permutation_test``. A probe with a high score on
+    both tasks has learned the concepts, and not their kind.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts, in two or more locales.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``.
-        groups: a group name for each prompt; all prompts of a group have the same random label. ``None`` takes the concepts.
+        labels: a label for each prompt of the stack, 1 or 0. With ``None``, factual prompts have the label 1 and cultural prompts
+            the label 0.
+        groups: a group name for each prompt; all prompts of a group have the same random label. ``None`` takes the concept as the
+            group.
         probes: names from ``PROBES``.
         labellings: the number of random labellings. Each random labelling marks as many concepts as factual as the true labels
             do.
@@ -141,6 +144,7 @@ def _aurocs(parts: list[tuple[Folds, Tensor]]) -> Float[Tensor, "task layer"]:
 
 
 def _interval(parts: list[tuple[Folds, Tensor]], counts: NDArray) -> tuple[NDArray, NDArray]:
-    """Returns the interval of the difference, with the same resamples of concepts for the true and the random labels."""
+    """Returns the interval of the selectivity. The same resamples of concepts are used for the true labels and for the random
+    labels."""
     real, *controls = (folds.resampled_auroc(scores, counts) for folds, scores in parts)
     return percentile_interval((real - torch.stack(controls).mean(0)).numpy(), nan_policy="omit")

@@ -109,24 +109,27 @@ def separability(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Separability:
-    """Measures how well factual and cultural prompts, or any two classes, are distinguished, by layer and locale.
+    """Measures, for each layer and locale, how well probes distinguish factual prompts from cultural prompts, or any two classes
+    of prompts.
 
     Explicit prompts are not used, because an explicit prompt names a country and so reveals its kind. A probe is never tested on
     a concept that it was trained on in another locale. The baselines use the same folds: character n-grams (what the form of the
-    text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap over concepts,
-    without fitting the probes again. Each layer also has the cosine between the EN and LOC vectors from the same stack.
+    text alone reveals), the prompt's length, and the token embeddings. Intervals are percentiles of a bootstrap over concepts.
+    The probes are not fitted again for the resamples. Each layer also has the cosine between the EN and LOC vectors from the same
+    stack.
 
     Args:
         stack: residuals of factual and cultural prompts, or of any prompts. The cosine also needs English and explicit prompts.
-        labels: a label for each prompt of the stack, 1 or 0; factual (1) and cultural (0) for ``None``. If each locale has only
-            one label, the labels are measured over all locales together.
+        labels: a label for each prompt of the stack, 1 or 0. With ``None``, factual prompts have the label 1 and cultural prompts
+            the label 0. If each locale has only one label, the labels are measured over all locales together.
         groups: the group of each prompt. All prompts of a group are held out together. ``None`` takes the concept as the group,
-            and a text without a concept is its own group.
+            and a text without a concept is a separate group.
         hold_out: the part of the data that a probe is tested on but not trained on. ``concept`` holds out concepts. ``locale``
             holds out each locale in turn, with its concepts. ``topic`` and ``relation`` hold out the topics or relations that the
             items name.
         probes: names from ``PROBES``: ``difference of means``, ``logistic``, ``LDA``.
-        embeddings: ``token_embeddings(model, stack.prompts)``; ``None`` uses the residual after block 0.
+        embeddings: the result of ``token_embeddings(model, stack.prompts)``, for the baseline of words without context. ``None``
+            uses the residual after block 0 for this baseline.
         vectors_from: residuals from which the EN and LOC vectors are computed for their cosine; ``None`` takes ``stack``.
         n_folds: the number of folds. If a kind has fewer concepts, there are fewer folds.
         draws: the number of resamples of concepts.
@@ -192,7 +195,8 @@ def _measured(
 
 
 def _above(auroc: Tensor, drawn: Float[np.ndarray, "draw score"], names: list[tuple[str, int]]) -> dict[str, NDArray]:
-    """Returns the difference between each probe and the best baseline, in the same resamples. Baselines get no value."""
+    """Returns the difference in AUROC between each probe and the best baseline, with its interval. The interval uses the same
+    resamples for the probe and the baseline. Baselines get no value."""
     is_baseline = np.array([layer < 0 for _, layer in names])
     best = int(np.argmax(np.where(is_baseline, auroc.numpy(), -1)))
     low, high = percentile_interval(drawn - drawn[:, [best]], nan_policy="omit")

@@ -1,5 +1,5 @@
-"""Measures how well two vectors agree if each vector comes from n pairs and the vectors share no pair. Predicts the agreement by
-the Spearman-Brown formula."""
+"""Measures how well two vectors agree if each vector comes from n pairs and the vectors share no pair. Also predicts this
+agreement with the Spearman-Brown formula."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class SplitHalves(ResultTable):
     largest n), length (the mean length of a vector from n pairs, divided by the length of the vector from all pairs; remaining
     noise makes a vector longer).
 
-    If the halves of a vector agree, its direction is reliable. To measure whether the vector has any effect, use
-    ``evaluation.fewer_pairs``.
+    If vectors from separate halves of the pairs agree, the direction of the vector is reliable. To measure whether the vector has
+    any effect, use ``evaluation.fewer_pairs``.
     """
 
     columns: ClassVar[tuple[str, ...]] = (*("vector", "locale", "pairs", "all", "cosine", "low", "high", "predicted", "length"),)
@@ -46,9 +46,9 @@ def split_halves(
 ) -> SplitHalves:
     """Measures how well two vectors agree if each vector comes from n pairs and the vectors share no pair.
 
-    The agreement is the cosine of the two vectors. The Spearman-Brown formula k r / (1 + (k - 1) r) predicts the reliability with
-    k times as many pairs from the reliability r. Spearman and Brown published this formula in 1910 (British Journal of Psychology
-    3).
+    The agreement is the cosine of the two vectors. If r is the reliability, the Spearman-Brown formula k r / (1 + (k - 1) r)
+    predicts the reliability with k times as many pairs. Spearman and Brown published this formula in 1910 (British Journal of
+    Psychology 3).
 
     Args:
         differences: the differences of a contrast's pairs, from ``steering.pair_differences``.

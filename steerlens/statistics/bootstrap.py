@@ -65,9 +65,9 @@ def bootstrap_interval(
 def bootstrap_means(changes: Float[ndarray, "concept ..."], *, draws: int = 5000, seed: Seed = 0) -> Float[ndarray, "draw ..."]:
     """Returns the mean over concepts in each resample of the concepts. The same resamples are used for all cells.
 
-    With shared resamples, values that are computed from several cells (such as the difference between two cells) can be
-    computed in each resample and have the right distribution. The percentile interval of a cell is valid only for this single
-    cell. If there are many cells without any effect, about one in twenty intervals excludes zero.
+    Because the cells share the resamples, a value of several cells (such as the difference between two cells) can be computed in
+    each resample. The distribution of this value over the resamples is then correct. The percentile interval of a cell is valid
+    only for this single cell. If there are many cells without any effect, about one in twenty intervals excludes zero.
 
     If ``changes`` is a vector, concepts are drawn one by one. If ``changes`` is a matrix, concepts are drawn as counts (a
     multinomial distribution), which is faster for many cells. The two ways of drawing have the same distribution but use

@@ -17,9 +17,9 @@ class PairedDifference:
     """The difference between two methods' scores on the same items."""
 
     first: float
-    """The mean of the first method over concepts."""
+    """The first method's mean score over concepts."""
     second: float
-    """The mean of the second method over concepts."""
+    """The second method's mean score over concepts."""
     change: Interval
     """The mean of the first method minus the second method, with its bootstrap interval over concepts."""
     p: float

@@ -52,8 +52,8 @@ def spread_of_change(moved: float, items: float, correlation: float) -> float:
     over its items.
 
     An item's change is -1, 0 or 1. Suppose that the share ``moved`` of the items changes, with about as many gains as losses.
-    The variance of an item's change is then ``moved``. The mean over the items of a concept, whose changes correlate, has the
-    variance ``moved * (1 + (items - 1) * correlation) / items``.
+    The variance of an item's change is then ``moved``. The changes of a concept's items correlate, so the mean over these items
+    has the variance ``moved * (1 + (items - 1) * correlation) / items``.
 
     Args:
         moved: The share of items whose answer becomes right or wrong.

@@ -1,4 +1,4 @@
-"""Cross-fitting: the gain of the best of many noisy cells, measured on concepts that were not used for the choice."""
+"""Cross-fitting: measures the gain of the best of many settings on concepts that were not used to choose this setting."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,11 +19,11 @@ def cross_fitted(
     repeats: int = _REPEATS,
     seed: int = 0,
 ) -> list[Int[ndarray, " concept"]]:
-    """Repeats a choice, each time without one fold of the concepts. Returns for each concept the choice that was made without
-    this concept.
+    """Repeats the choice of a cell (one setting of a grid), each time without one fold of the concepts. Returns for each
+    concept the cell that was chosen without this concept.
 
     Each concept is measured under cells that were chosen without this concept, so the mean change has no winner's curse. The
-    mean change estimates the gain on new concepts if a choice is made with one fold fewer (Stone 1974, on cross-validatory
+    mean change estimates the gain on new concepts of a cell that is chosen with one fold fewer (Stone 1974, on cross-validatory
     choice). New folds are drawn in each repeat.
 
     Args:

@@ -51,8 +51,8 @@ def monte_carlo_p(observed: float, drawn: Float[ndarray, " draw"], *, tolerance:
     """Returns the two-sided p-value of a statistic: the share of draws that are at least as far from zero as the statistic.
     The statistic itself counts as one of the draws.
 
-    The plane uses this function to compare the change under a method with the changes under its control, such as random
-    directions.
+    The transfer-localization plane uses this function to compare the change under a method with the changes under its control,
+    such as random directions.
 
     Args:
         observed: The observed statistic.

@@ -15,7 +15,7 @@ from steerlens.fingerprint import Fingerprint
 from steerlens.numeric import check_finite, float_tensor, layer_of, whole_number
 
 _SAME = {"gpt2-small": "gpt2"}
-"""The names on the hub of models that have another name in TransformerLens."""
+"""The Hugging Face name of each model that TransformerLens calls by another name, by the name in TransformerLens."""
 _AT_ONCE = 256
 """The number of residuals whose features are computed in one batch."""
 
@@ -114,7 +114,7 @@ class SparseAutoencoder:
             residuals: residuals after the autoencoder's block, without any scaling.
 
         Raises:
-            VectorError: the residuals have another width.
+            VectorError: the residuals are not ``[prompt, d_model]`` with the autoencoder's d_model.
         """
         given = float_tensor(residuals, "residuals")
         if given.ndim != 2 or given.shape[1] != self.d_model:
@@ -146,7 +146,7 @@ class SparseAutoencoder:
             check_name: whether the model must have the autoencoder's model name.
 
         Raises:
-            VectorError: the name or the width differs.
+            VectorError: the model's name or width differs from the name or width in the autoencoder.
             LayerError: the model does not have the autoencoder's layer.
         """
         if check_name and (not self.model_name or _plain(self.model_name) != _plain(model.name)):

@@ -22,8 +22,8 @@ def code_digest(owner: type) -> str:
 
 
 def _functions(value: Any) -> list[FunctionType]:
-    """Returns the functions of a class attribute: up to three functions of a property, or the inner function of a static or
-    class method."""
+    """Returns the functions of a class attribute: the getter, setter and deleter of a property, or the inner function of a
+    static or class method."""
     inside = (value, *(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__")))
     return [one for one in inside if isinstance(one, FunctionType)]
 

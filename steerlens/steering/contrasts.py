@@ -26,10 +26,10 @@ class Contrast:
     pairs: Callable[[Items, str], PromptPairs] | PromptPairs
     """A function of items and a locale that returns the locale's pairs, or one set of pairs for all locales."""
     score: str = ""
-    """The name of the score that the contrast's vectors are meant to raise. ``""`` means no score, and ``choose`` then needs
-    a score. If you give your own ``Score`` object, the score is registered and its name is stored."""
+    """The name of the score that the contrast's vectors are meant to raise. ``""`` means no score. A score must then be given
+    to ``choose``. If you give your own ``Score`` object, the score is registered and its name is stored."""
     made: Callable[[SteeringVector], Intervention] = as_it_is
-    """A function from the difference of means to the intervention, for example ``SteeringVector.ablation``."""
+    """A function that turns the difference of means into the intervention, for example ``SteeringVector.ablation``."""
 
     def __post_init__(self) -> None:
         if not callable(self.pairs) and not isinstance(self.pairs, PromptPairs):

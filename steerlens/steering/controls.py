@@ -2,7 +2,7 @@
 shuffled labels.
 
 An effect is specific to a vector if it differs from the effects of the vector's controls. Controls are ordinary vectors and
-plans, so sweeps and the plane accept controls.
+plans, so sweeps and the transfer-localization plane accept controls.
 """
 
 from collections.abc import Iterable, Mapping
@@ -113,7 +113,7 @@ def other_locales(vectors: Mapping[str, SomeIntervention]) -> dict[str, SomeInte
 
 @dataclass(frozen=True)
 class Controls:
-    """The controls of every plan in a plane."""
+    """The controls of every plan on the transfer-localization plane."""
 
     draws: int = DRAWS
     """The number of random directions. Each random direction has the norm of the direction that it replaces."""
@@ -157,7 +157,8 @@ class Controls:
 
 
 def _exchanged(plan: SteeringPlan, by_label: Mapping[str, list[SteeringVector]]) -> tuple[SteeringPlan, ...]:
-    """Returns one plan for each draw. The number of draws is the smallest number of shuffled vectors of a step."""
+    """Returns one plan for each draw of shuffled labels. If the steps have different numbers of shuffled vectors, the number of
+    draws is the smallest of these numbers."""
     draws = min((len(by_label[step.label]) for step in plan.steps), default=0)
 
     def drawn(step: Step, number: int) -> Step:

@@ -104,8 +104,8 @@ class Ablate(DirectionalEdit):
 
 @dataclass(frozen=True, eq=False)
 class Project(DirectionalEdit):
-    """Sets the residual's component along the direction to a value. The strength is the share of the distance to this
-    value."""
+    """Sets the residual's component along the direction to a value. Strength 1 sets the component to the value, and a smaller
+    strength moves the component by this share of its distance to the value."""
 
     value: float
     """The value to which the component along the unit direction is set, in the units of the residual stream."""
@@ -119,7 +119,8 @@ class Project(DirectionalEdit):
     def __call__(
         self, residual: Float[Tensor, "batch pos d_model"], strength: float, steered: Bool[Tensor, "batch pos"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """Moves the residual's component along the direction to ``value`` at the steered tokens, and returns the result."""
+        """Moves the residual's component along the direction towards ``value`` at the steered tokens, and returns the result.
+        Strength 1 sets the component to ``value``."""
         return set_component(residual, self.direction, self.value, strength, steered)
 
     def described(self, name: str, strength: float) -> str:
@@ -146,7 +147,7 @@ def add_direction(
     Args:
         residual: the residual stream after a block.
         direction: the direction that is added, in the units of the residual stream.
-        strength: the factor on the direction.
+        strength: the factor by which the direction is multiplied.
         steered: a mask of the tokens at which the direction is added.
     """
     if strength == 0:
@@ -171,8 +172,8 @@ def set_component(
         residual: the residual stream after a block.
         direction: the direction. The norm of the direction does not matter.
         value: the value to which the component is set, in the units of the residual stream.
-        strength: the share of the distance to ``value``. Strength 1 sets the component to ``value``, and strength 0 returns
-            exactly the given residual.
+        strength: the share of the distance between the component and ``value`` by which the component is moved. Strength 1 sets
+            the component to ``value``, and strength 0 returns exactly the given residual.
         steered: a mask of the tokens at which the component is set.
     """
     if strength == 0:

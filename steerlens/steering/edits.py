@@ -15,7 +15,7 @@ from steerlens.errors import FileError, SettingsError, UnknownNameError
 from steerlens.storage import restored
 
 EDITS: dict[str, type["Edit"]] = {}
-"""The classes of all operations by name. Your own operations are included after their module was imported."""
+"""The classes of all operations by name. Your own operations are included as soon as their module is imported."""
 
 
 class Edit(ABC):
@@ -23,8 +23,8 @@ class Edit(ABC):
 
     A subclass is a frozen dataclass. Fields with tensors (of any number type) are saved as tensors, and all other fields are
     saved as JSON. A new operation is a subclass with its own name in ``operation``, even if the subclass is derived from
-    another operation. The new operation can be used in plans, sweeps, choices, searches, the explorer and the plane, and can
-    be saved.
+    another operation. The new operation can be used in plans, sweeps, choices, searches, the explorer and the
+    transfer-localization plane, and can be saved.
 
     Raises:
         SettingsError: a class that is not abstract has no ``operation``, or has the ``operation`` of another class. The error

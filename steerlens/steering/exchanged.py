@@ -66,7 +66,7 @@ class Exchanged:
             same_weights: whether the model must have the weights for which the plan was made. The check reads all weights.
 
         Raises:
-            FingerprintError: the model has other weights or another number type.
+            FingerprintError: the model's weights or number type differ from those of the model for which the plan was made.
             ModelError: the given object is not a Hugging Face model, or its blocks do not return the residual stream.
         """
         from steerlens.exchange import torch_hooks
@@ -84,7 +84,7 @@ class Exchanged:
             same_weights: whether the model must have the weights for which the plan was made. The check reads all weights.
 
         Raises:
-            FingerprintError: the model has other weights or another number type.
+            FingerprintError: the model's weights or number type differ from those of the model for which the plan was made.
             ModelError: the architecture has no bias at the end of a block, or another operation follows this bias.
             VectorError: a step of the plan does not add a vector or does not steer ``all`` tokens, or the tokenizer puts
                 tokens in front of a prompt and ``front`` is ``False``.

@@ -22,10 +22,11 @@ from steerlens.tables import ResultTable
 class Features(ResultTable):
     """The features that a steering vector activates most.
 
-    Columns: feature (its index), cosine, before, after, change (after minus before), active_before, active_after. ``cosine``
-    is the cosine between the vector and the feature's row of the decoder. ``before`` and ``after`` are the mean activations
-    over the residuals, without and with the vector added. ``active_before`` and ``active_after`` are the shares of residuals
-    at which the feature is not 0. If no residuals were given, all columns except feature and cosine are NaN.
+    Columns: feature (its index), cosine, before, after, change (after minus before), active_before, active_after. ``cosine`` is
+    the cosine between the vector and the feature's row of the decoder. ``before`` is the feature's mean activation over the
+    residuals. ``after`` is the mean activation when the vector is added to the residuals. ``active_before`` and
+    ``active_after`` are the shares of residuals at which the feature is not 0. If no residuals were given, all columns except
+    feature and cosine are NaN.
     """
 
     columns: ClassVar[tuple[str, ...]] = (*("feature", "cosine", "before", "after", "change", "active_before", "active_after"),)
@@ -51,7 +52,7 @@ def features(
         autoencoder: an autoencoder of the same model, read with ``SparseAutoencoder.load``.
         n: the number of features; ``None`` takes all features.
         residuals: residuals after the autoencoder's block, as a stack that has this layer or as a tensor.
-        strength: the factor on the vector when it is added.
+        strength: the factor by which the vector is multiplied before it is added.
         check_name: whether the name of the vector's model must be the model name in the autoencoder. Only names can be
             compared, because the autoencoder does not contain the model's weights.
 

@@ -59,7 +59,7 @@ class Intervention(ABC):
         """Returns a control: the same operation at each layer, with a random direction or map of the same size.
 
         Args:
-            key: a text from which, together with the layer, the seed of the draw is made.
+            key: a text. The seed of the random draw is made from this text, the layer and ``number``.
             number: the number of the draw.
         """
 
@@ -90,8 +90,8 @@ class Intervention(ABC):
         Args:
             layers: one block index or several block indices. The residual stream is edited at the same hook point at which it
                 was read.
-            strength: the factor on the raw difference of means. A negative factor reverses the direction. For an ablation or a
-                projection, the strength is the share of the full edit that is made.
+            strength: the factor by which the raw difference of means is multiplied. A negative factor reverses the direction.
+                For an ablation or a projection, the strength is the share of the full edit that is made.
             tokens: the choice of steered tokens. ``last_onward`` steers the last prompt token and all later tokens. ``all``
                 steers every token except special tokens in front of the text (such as BOS). ``prompt`` steers only the prompt,
                 and ``generated`` steers only generated tokens.
@@ -132,8 +132,8 @@ class LayerEdits(Intervention):
     notes: dict[str, Any] = field(default_factory=dict)
     """Other information about the intervention, as JSON values."""
     source: str = ""
-    """The name of this intervention in the steps of plans: the label of the vector from which the edits were made.
-    Descriptions of plans use the vector's label. ``""`` uses the label of the edits."""
+    """The name of this intervention in the steps of plans: the label of the vector from which the edits were made. Descriptions
+    of plans use the vector's label. If the source is ``""``, the label of the edits is used."""
 
     def __post_init__(self) -> None:
         layers = layers_of(self.edits, range(self.fingerprint.n_layers), self.fingerprint.name or "the model")
@@ -173,7 +173,7 @@ class LayerEdits(Intervention):
         """Returns a control: each edit with a random direction or map of the same size.
 
         Args:
-            key: a text from which, together with the layer, the seed of the draw is made.
+            key: a text. The seed of the random draw is made from this text, the layer and ``number``.
             number: the number of the draw.
         """
         drawn = {layer: edit.random_like(generator(f"{key}/{layer}/{number}")) for layer, edit in self.edits.items()}

@@ -41,7 +41,7 @@ def difference_of_means(
 
     Raises:
         PromptError: the stack lacks some of the prompts.
-        LayerError: the model or the stack does not have a layer.
+        LayerError: the model or the stack does not have one of the layers.
         VectorError: residuals are not finite.
     """
     (vector,) = differences_of_means(model, [pairs], layers, positions, batch_size=batch_size)
@@ -101,8 +101,8 @@ def _means(
     positions: Positions,
     batch_size: int | None,
 ) -> list[Float[Tensor, "layer d_model"]]:
-    """Returns the mean residual of the prompts of each side, from one pass over all prompts. The residuals of single prompts
-    are not kept."""
+    """Returns for each list of prompts in ``sides`` the mean residual of its prompts, from one pass over all prompts. The
+    residuals of single prompts are not kept."""
     index = {prompt: at for at, prompt in enumerate(dict.fromkeys(prompt for side in sides for prompt in side))}
     weights = torch.zeros(len(index), len(sides), dtype=torch.float64)
     for column, side in enumerate(sides):

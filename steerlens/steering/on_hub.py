@@ -32,22 +32,22 @@ class OnHub:
         notes: str = "",
         repo_id: str = "user/name",
     ) -> Path:
-        """Writes the folder of a repository with the safetensors file, a model card (README.md), and the plane. The method
-        ``load`` reads this folder.
+        """Writes the folder of a repository. The folder contains the safetensors file, a model card (README.md) and, if
+        ``plane`` is given, the transfer-localization plane. The method ``load`` reads this folder.
 
-        The card contains the edits by layer, how to use the artifact, the plane's changes with their intervals, the model's
-        digests and the versions of packages. If the model was loaded from a path on this machine, the path is replaced by
-        ``base_model``.
+        The card contains the edits by layer, how to use the artifact, the changes of the scores on the plane with their
+        intervals, the model's digests and the versions of packages. If the model was loaded from a path on this machine, the
+        path is replaced by ``base_model``.
 
         Args:
             folder: the path of the folder that is written. The folder is made if it does not exist.
             license: the hub's identifier of the licence, such as ``mit`` or ``cc-by-4.0``.
             base_model: the hub's name of the model, such as ``google/gemma-3-270m``; ``""`` uses the model's own name, if
                 this name has the form ``user/name``.
-            plane: a plane with the effects of the plan, from ``sl.evaluation.plane``. The plane must belong to the same
-                model, and must contain the plan.
+            plane: the transfer-localization plane with the effects of the plan, from ``sl.evaluation.plane``. The plane must
+                belong to the same model, and must contain the plan.
             notes: your own text for the card, in Markdown.
-            repo_id: the name of the repository in the code of the card.
+            repo_id: the name of the repository in the card's example code.
 
         Returns: The path of the folder.
 
@@ -83,7 +83,7 @@ class OnHub:
             license: the hub's identifier of the licence, such as ``mit`` or ``cc-by-4.0``.
             base_model: the hub's name of the model; ``""`` uses the model's own name, if this name has the form
                 ``user/name``.
-            plane: a plane with the effects of the plan (see ``save_for_hub``).
+            plane: the transfer-localization plane with the effects of the plan (see ``save_for_hub``).
             notes: your own text for the card, in Markdown.
             private: whether a new repository is private; ``None`` uses the default of the account.
             token: the token of an account with write access; ``None`` uses the token that ``hf auth login`` saved.

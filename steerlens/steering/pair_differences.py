@@ -1,5 +1,5 @@
-"""The difference between the two residuals of each pair of a contrast. Vectors from fewer pairs are computed from the
-differences."""
+"""The difference between the two residuals of each pair of a contrast. Vectors of smaller numbers of pairs are computed from
+these differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class PairDifferences:
         return [own[torch.randperm(len(own), generator=generator)[:n]].mean(dim=0) for _ in range(draws)]
 
     def vectors(self, locale: str, n: int, draws: int, seed: int) -> list[Intervention]:
-        """Returns the vectors of ``n`` random pairs. The contrast's function ``made`` is applied to the vectors.
+        """Returns one vector for each draw of ``n`` random pairs. The contrast's function ``made`` is applied to the vectors.
 
         Args:
             locale, n, draws, seed: the arguments of ``means``.
@@ -120,7 +120,7 @@ def pair_differences(
     Raises:
         PairsError: no pairs can be made from a locale's items.
         PromptError: the stack lacks some of the prompts.
-        LayerError: the model or the stack does not have a layer.
+        LayerError: the model or the stack does not have the layer.
         SettingsError: no items are given, but the contrast makes its pairs from items.
     """
     sets = contrast.pairs_of(items, locales_of_items(items) if locales is None else tuple(locales))

@@ -120,8 +120,8 @@ class SteeringPlan(Exchanged, OnHub):
 
         The hooks find the role of each token (in front of the prompt, padding, part of the prompt, generated). A role depends
         on the token's column in the pass, on the attention mask and on the key-value cache. All tokens of a pass that begins a
-        text count as the prompt. A token that continues from a cache counts as generated. The ``generate`` methods of the
-        model, of ``model.tl`` and of Hugging Face tell the hooks where the prompt ends. In your own generation loop, use
+        text count as the prompt. Each token of a pass that continues from a cache counts as generated. The ``generate`` methods
+        of the model, of ``model.tl`` and of Hugging Face tell the hooks where the prompt ends. In your own generation loop, use
         ``steerlens.models.prompt_of``.
 
         Args:

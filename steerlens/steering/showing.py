@@ -38,7 +38,7 @@ class Shown(tuple[ShownToken, ...]):
 
 
 def shown(tokens: Tokens, steps: Sequence[tuple[int, SteeredTokens]]) -> Shown:
-    """Returns the steering by some steps at each token of a prompt.
+    """Returns for each token of a prompt the layers at which some steps steer this token.
 
     Args:
         tokens: the prompt's tokens.

@@ -25,7 +25,7 @@ class StepSpec:
     layer: int
     """The index of the block after which the vector is used."""
     strength: float = 1.0
-    """The strength, which is the factor on the vector."""
+    """The strength of the step, which is the factor by which the vector is multiplied."""
     tokens: SteeredTokens = "last_onward"
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class PlanSpec:
         Args:
             vector: the name of the vector.
             layer: a block's index.
-            strength: the factor on the vector.
+            strength: the factor by which the vector is multiplied.
             tokens: the choice of steered tokens.
         """
         return cls((StepSpec(vector, layer, strength, tokens),))
@@ -80,7 +80,7 @@ class PlanSpec:
             vectors: the vectors by name, as returned by ``VectorSet.of(locale)``.
 
         Raises:
-            LayerError: a vector was not taken at a layer.
+            LayerError: a vector was not taken at the layer of its step.
             UnknownNameError: a vector is missing.
         """
         for step in self.steps:
@@ -90,7 +90,7 @@ class PlanSpec:
         return sum((vectors[step.vector].at(step.layer, step.strength, step.tokens) for step in self.steps), plan)
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Returns the steps of a plan (vector, layer, strength) as a list of plain JSON values."""
+        """Returns the steps of a plan (vector, layer, strength, tokens) as a list of plain JSON values."""
         return [asdict(step) for step in self.steps]
 
     def neighbours(

@@ -22,8 +22,8 @@ class Step:
     layer: int
     """The index of the block after which the edit is made."""
     strength: float = 1.0
-    """The strength of the edit: the factor on a direction that is added, or the share of a component that is removed or
-    set."""
+    """The strength of the edit. If the edit adds a direction, the strength is the factor by which the direction is multiplied.
+    If the edit removes or sets a component, the strength is the share of the full edit that is made."""
     tokens: SteeredTokens = "last_onward"
     label: str = ""
     """The name of the edit's vector or map."""

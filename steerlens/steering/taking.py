@@ -49,7 +49,7 @@ def take(
         PairsError: no pairs can be made from a locale's items for a contrast, or a contrast's function does not return pairs
             of the locale.
         PromptError: the stack lacks some of the prompts.
-        LayerError: the model or the stack does not have a layer.
+        LayerError: the model or the stack does not have one of the layers.
         SettingsError: there are no items or no locales, but a contrast makes its pairs from items; two contrasts have the
             same name; or there are no contrasts.
         VectorError: residuals are not finite.
@@ -68,7 +68,7 @@ def take(
 
 
 def _concepts(pairs: PromptPairs) -> dict[str, list[str]]:
-    """Returns the concepts of pairs as a note of the vector. A sweep uses this note to warn if it scores the same
-    concepts."""
+    """Returns the concepts of pairs as a note of the vector. A sweep uses this note to warn if it scores concepts from which
+    the vector was taken."""
     seen = sorted({prompt.concept for prompt in (*pairs.positive, *pairs.negative) if prompt.concept})
     return {CONCEPTS: seen} if seen else {}

@@ -77,7 +77,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
         raise UnknownNameError("vector", key, [(name, code) if code else name for name, code in self._vectors], advice)
 
     def __contains__(self, key: object) -> bool:
-        """Returns whether there is a vector with a name and locale, or any vector with a name."""
+        """Returns whether there is a vector with the given name and locale. If only a name is given, any locale counts."""
         return key in self._vectors or key in self.names
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -141,7 +141,7 @@ class VectorSet(OnHub, Mapping[Key, Intervention]):
             names: the names, for example ``EN``.
 
         Raises:
-            UnknownNameError: there is no vector with a name.
+            UnknownNameError: there is no vector with one of the names.
         """
         for name in names:
             if name not in self.names:

@@ -56,7 +56,8 @@ class SteeringVector(Intervention):
     notes: dict[str, Any] = field(default_factory=dict)
     """Other information about the vector, as JSON values."""
     positive: Float[Tensor, " layer"] | None = None
-    """The component of the positive prompts' mean residual along each unit direction; ``None`` if it was not measured."""
+    """The component of the positive prompts' mean residual along the unit direction of each layer; ``None`` if it was not
+    measured."""
 
     def __post_init__(self) -> None:
         directions, n = float_tensor(self.directions, self.label), whole_number(self.n)
@@ -269,7 +270,7 @@ class SteeringVector(Intervention):
         sphere.
 
         Args:
-            key: a text from which, together with the layer, the seed of the draw is made.
+            key: a text. The seed of the random draw is made from this text, the layer and ``number``.
             number: the number of the draw.
         """
         pairs = zip(self.layers, self.directions, strict=True)

@@ -2,8 +2,9 @@
 
 A circuit is written in named coordinates of the residual stream. One coordinate contains a large constant in every token, so
 that every norm divides by nearly the same number. Attention gives the same weight to all tokens, because its queries are zero.
-An MLP neuron, ``silu(gate) * up``, multiplies a switch and a linear reading. Finally, a random rotation hides the coordinates.
-The weights of all norms are one, so the rotation does not change the outputs of the model.
+In an MLP neuron, ``silu(gate) * up``, the gate is a switch, and ``up`` is a linear reading of the residual stream. Finally, a
+random rotation hides the coordinates. The weights of all norms are one, so the rotation does not change the outputs of the
+model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +34,8 @@ class Space:
         self.d = -(-len(self.index) // multiple) * multiple
 
     def vector(self, reading: Reading) -> Float[ndarray, " d"]:
-        """Returns weights by coordinate name as a vector ``[d]``. The weights are a reading, or are written to the residual
-        stream."""
+        """Returns the weights of named coordinates as a vector ``[d]``. Such a vector reads from the residual stream, or is
+        written to the residual stream."""
         out = np.zeros(self.d)
         for name, weight in reading.items():
             out[self.index[name]] = weight
@@ -61,8 +62,8 @@ class Block:
         self.mixed = np.zeros((self.space.d, self.space.d))
 
     def gather(self, source: str, target: str, weight: float) -> None:
-        """Makes attention add ``weight`` times the mean of ``source`` to ``target``. The mean is over all tokens up to the
-        current token."""
+        """Makes attention add ``weight`` times the mean of the coordinate ``source`` to the coordinate ``target``. The mean is
+        over all tokens up to the current token."""
         self.mixed[self.space.index[target], self.space.index[source]] += weight * self.space.unit
 
     def neuron(self, gate: str | None, up: Reading, down: Reading) -> None:

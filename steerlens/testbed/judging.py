@@ -1,5 +1,5 @@
-"""Judges: functions that apply probing, the search or the plane to a planted model, and check whether the claims are
-true."""
+"""Judges: functions that apply probing, the search for plans or the transfer-localization plane to a planted model, and check
+whether the resulting claims are true."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Judgement:
     found: bool | None
     """Whether the judge found the planted directions; ``None`` if nothing was planted."""
     seen: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """The values of each measure at each layer, from the first layer."""
+    """The values of each measure, by the measure's name. There is one value for each layer, starting with the first layer."""
 
 
 Judge = Callable[[Planted], Judgement]
@@ -40,10 +40,10 @@ the claims are true."""
 
 
 def by_probing(bed: Planted, *, draws: int = 1000, alpha: float = ALPHA, locale: str | None = None) -> Judgement:
-    """Claims the layers at which a probe distinguishes factual from cultural prompts. The test is
-    ``probing.permutation_test``, corrected over layers.
+    """Claims the layers at which a probe distinguishes factual from cultural prompts. The test is ``probing.permutation_test``,
+    with p-values that are corrected for the number of layers.
 
-    The truth counts as found if both planted layers are claimed and have the two highest AUROCs.
+    The planted directions count as found if both planted layers are claimed and have the two highest AUROCs.
 
     Args:
         bed: the planted model.
@@ -67,9 +67,9 @@ def by_search(
     """Claims the scores that the search's best plan raises on the test part. A score counts as raised if its paired 95%
     interval is above zero.
 
-    The truth counts as found if both scores are claimed, the plan consists of EN and LOC at their planted layers, and both
-    vectors point along the planted directions. No correction is needed, because there is only one plan, which was chosen on
-    other concepts.
+    The planted directions count as found if both scores are claimed, the plan consists of EN and LOC at their planted layers,
+    and both vectors point along the planted directions. No correction for multiple plans is needed, because only one plan is
+    tested. This plan was chosen on other concepts.
 
     Args:
         bed: the planted model.
@@ -94,12 +94,13 @@ def by_search(
 def by_plane(
     bed: Planted, *, strength: float = 2.0, alpha: float = ALPHA, aligned: float = ALIGNED, locale: str | None = None
 ) -> Judgement:
-    """Claims the scores that EN or LOC raises at some layer, by a sign-flip test on concepts from which no vector was made.
+    """Claims the scores that EN or LOC raises at some layer. The test is a sign-flip test on concepts from which no vector was
+    made.
 
     The p-value is compared with ``alpha`` divided by the number of possible claims (Bonferroni). The possible claims are all
-    combinations of the two vectors, all layers and the two scores. The truth counts as found if three conditions are met. The
-    largest gain in transfer must belong to EN at its planted layer and be claimed. The largest gain in localization must
-    belong to LOC at its planted layer and be claimed. Both vectors must point along the planted directions.
+    combinations of the two vectors, all layers and the two scores. The planted directions count as found if three conditions
+    are met. The largest gain in transfer must belong to EN at its planted layer and be claimed. The largest gain in
+    localization must belong to LOC at its planted layer and be claimed. Both vectors must point along the planted directions.
 
     Args:
         bed: the planted model.
@@ -135,7 +136,8 @@ JUDGES: Mapping[str, Judge] = {"probing": by_probing, "search": by_search, "plan
 
 
 def _locale(bed: Planted, given: str | None) -> tuple[str, Mapping[str, Truth]]:
-    """Returns the locale that is judged and its truth, which is empty if nothing was planted."""
+    """Returns the locale that is judged and the planted directions of this locale. The mapping is empty if nothing was
+    planted."""
     code = next(one for one in bed.items.locales if one != ENGLISH) if given is None else given
     return code, bed.truth.get(code, {})
 

@@ -1,5 +1,5 @@
-"""Makes planted models. A planted model uses a factual direction at one layer and a cultural direction at a deeper layer. A
-twin model uses neither direction.
+"""Makes planted models. A planted model uses a factual direction at one layer (block a) and a cultural direction at a deeper
+layer (block b). A twin model uses neither direction.
 
 Block a reads the prompt's language at the last token. On a factual concept, block a writes the direction ``factual``, fully
 in English and weakly in other locales. The written value replaces the earlier component along this direction. Block a + 1 is
@@ -101,8 +101,8 @@ def planted(
         locales: the locales other than English. Only languages with spaces between words can be used.
         concepts: the number of concepts of each kind.
         n_layers: the number of blocks, at least six.
-        layers: the layers of EN and LOC, for all locales or by locale. The layer of EN must be the same in all locales.
-            ``None`` draws the layers at random with the seed.
+        layers: the layers of EN and LOC, as one pair for all locales or as a pair for each locale. The layer of EN must be the
+            same in all locales. ``None`` draws the layers at random with the seed.
         folder: the folder for the model's files, from which training and other processes can load the model; ``None`` keeps
             no files.
 

@@ -25,8 +25,8 @@ class WorldConcept:
     words: Mapping[str, str]
     """The word for the concept in each locale."""
     choices: tuple[int, ...]
-    """The numbers of the answer words. A factual concept has its choices, with the right answer first. A cultural concept has
-    each locale's own answer."""
+    """The numbers of the answer words. For a factual concept, the right answer is first. For a cultural concept, there is one
+    answer for each locale, in the order of the locales."""
 
 
 @dataclass(frozen=True)

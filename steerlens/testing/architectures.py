@@ -48,7 +48,7 @@ CHECKS: dict[Check, tuple[str, ...]] = {
 
 
 def examine(family: Family) -> Examined:
-    """Runs all checks of one architecture. Errors are recorded in the row and not raised."""
+    """Runs all checks of one architecture. Errors are recorded in the result and not raised."""
     started, row = time.process_time(), Examined(family.name)
     torch.manual_seed(0)
     with ExitStack() as stack:
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, help="a Markdown file for the table; a JSON file with the same name is written next to it"
     )
     parser.add_argument(
-        "--write", type=Path, metavar="PAGE", help="write the rows into this page, which must have a place for them"
+        "--write", type=Path, metavar="PAGE", help="write the rows into this page, which must contain the marks for the table"
     )
     given = parser.parse_args(arguments)
     so_far: list[Examined] = []

@@ -127,8 +127,8 @@ def _takes(bench: Bench, values: dict[str, Any], plain: list[str]) -> bool:
     """Returns whether Hugging Face supports a setting for this architecture: with this setting, Hugging Face must generate the
     same greedy text for every prompt as without the setting.
 
-    More than one prompt is needed: if prompts are processed in pieces, Jamba's scores are different, but for one prompt the text
-    is the same by chance.
+    More than one prompt is needed, because one prompt can give the same text by chance. This happens for Jamba, whose scores
+    differ if prompts are processed in pieces.
     """
     for text, expected in zip(TEXTS, plain, strict=True):
         given = torch.tensor([list(bench.model.tokens(text).ids)])

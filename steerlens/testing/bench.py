@@ -32,7 +32,7 @@ _SHARE = 0.5
 
 @dataclass(frozen=True)
 class Recipe:
-    """A plan, and the same steering as vectors by layer, for the reference model."""
+    """A plan for the engine, and the vectors by layer that steer the reference model in the same way."""
 
     plan: SteeringPlan
     directions: dict[int, Tensor]
@@ -40,7 +40,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Case:
-    """The tokens of one choice after its prompt."""
+    """The tokens of a prompt and of one choice after the prompt."""
 
     ids: tuple[int, ...]
     prompt: int
@@ -90,7 +90,8 @@ class Bench:
         return [list(self._cases(item, self.examples if solved else ())) for item in self.items]
 
     def scores(self, cases: Sequence[Case], directions: dict[int, Tensor], tokens: SteeredTokens) -> Tensor:
-        """Returns the summed log probabilities of an item's choices from the reference model, ``[copy, choice]``.
+        """Returns the summed log probabilities of an item's choices from the reference model, ``[copy, choice]``. Several
+        copies of each text are run in one batch, and each copy has its own added vectors.
 
         Args:
             directions: the vectors that are added after each layer in each copy of the text, ``[copy, d_model]``.

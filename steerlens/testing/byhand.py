@@ -63,8 +63,8 @@ class ByHand:
 
     @torch.no_grad()
     def greedy(self, ids: Sequence[int], count: int, directions: Mapping[int, Tensor], tokens: SteeredTokens) -> list[int]:
-        """Returns the most probable next tokens until a token ends the text. Each token comes from a pass over the full text so
-        far."""
+        """Returns the most probable next tokens, at most ``count``. The tokens stop early if a token ends the text. Each token
+        comes from a pass over the full text so far."""
         text, length = list(ids), len(ids)
         while len(text) < length + count:
             mask = self.steered(text, length, tokens)[None, :, None]

@@ -95,7 +95,8 @@ def sweeps(bench: Bench) -> dict[str, Finding]:
 
 
 def gradients(bench: Bench) -> dict[str, Finding]:
-    """Checks the derivatives of the margins against automatic differentiation through the reference."""
+    """Checks the gradients of each item's margin against automatic differentiation through the reference model. The margin is
+    the score of the right answer minus the highest score of the other answers."""
     tally, layers = Tally(_GRADIENT), range(len(bench.vectors))
     cases_of = {solved: bench.cases(solved=solved) for solved in (False, True)}
     for solved, tokens in product((False, True), STEERED_TOKENS):
@@ -118,7 +119,7 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _read(seen: Tensor, front: int, place: str | int) -> Tensor:
-    """Returns the part of one text's residuals ``[layer, pos, d_model]`` that is read."""
+    """Returns one text's residuals ``[layer, pos, d_model]`` at one place: at the last token, at an index, or as a mean."""
     if place == "mean":
         return seen[:, front:].mean(dim=1)
     return seen[:, -1 if place == "last" else int(place)]

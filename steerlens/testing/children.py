@@ -50,7 +50,7 @@ class Ended:
     """The number of touches of the job's folder, if the run ended by itself."""
     seconds: float
     hung: bool = False
-    """Whether the run had to be ended from outside."""
+    """Whether the run took too long and was therefore killed."""
 
 
 class Run:
@@ -110,8 +110,8 @@ class Run:
         return Ended(status, output, touches, time.monotonic() - self.began, hung)
 
     def _is_over(self) -> bool:
-        """Returns whether the process has ended. The number of the process is not reused, because nobody has waited for the
-        process."""
+        """Returns whether the process has ended. The operating system does not yet reuse the process id, because no code has
+        called ``waitpid`` for this process."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -151,7 +151,7 @@ def _child(
 
 
 def _status(job: Callable[[], None]) -> int:
-    """Returns the status with which Python would end."""
+    """Runs a job, and returns the exit status with which Python would end."""
     try:
         job()
     except SystemExit as end:

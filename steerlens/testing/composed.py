@@ -1,5 +1,5 @@
-"""Describes models that take images or sounds and write text, with the smallest possible towers. The checks give these models
-only text."""
+"""Describes models that take images or sounds and write text, with the smallest possible vision and audio towers. The checks
+give these models only text."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ _MUSE_VISION = VISION | {"layer_types": ["full_attention"], "pos_emb_height": 2,
 
 
 def _seeing(name: str, stem: str, text: dict[str, Any], vision: dict[str, Any], front: Any = "bos") -> Family:
-    """Returns the family of ``{stem}Config`` and ``{stem}ForConditionalGeneration`` with a vision tower."""
+    """Returns the architecture with the classes ``{stem}Config`` and ``{stem}ForConditionalGeneration`` and a vision tower."""
     return Family(name, f"{stem}Config", f"{stem}ForConditionalGeneration", front, text, {"vision_config": vision})
 
 
 def _hearing(name: str, stem: str, text: str, sound: dict[str, Any]) -> Family:
-    """Returns the family of ``{stem}Config`` and ``{stem}ForConditionalGeneration`` with an audio tower and a text model of a
-    given type."""
+    """Returns the architecture with the classes ``{stem}Config`` and ``{stem}ForConditionalGeneration``, an audio tower and a
+    text model of a given type."""
     own = GROUPED | {"model_type": text}
     return Family(name, f"{stem}Config", f"{stem}ForConditionalGeneration", "none", own, {"audio_config": sound})
 

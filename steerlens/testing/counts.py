@@ -32,7 +32,7 @@ _READ = {Tensor.cpu, Tensor.tolist}
 
 @dataclass
 class Counts:
-    """The counts of work so far."""
+    """The numbers of block calls, operations and waits so far."""
 
     blocks: int = 0
     """The number of calls of the model's blocks, on a batch of any size."""
@@ -48,11 +48,12 @@ class Counts:
 def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator[Counts]:
     """Counts the work inside the ``with`` block: calls of the model's blocks, operations, and waits for the device.
 
-    No hook is put on the model, because a new hook would drop cached results. On a GPU, three kinds of operations count as waits.
-    The first kind is a blocking copy between GPU and CPU memory. The second kind reads a number from a tensor. The third kind
-    makes a tensor whose size depends on values (``nonzero``, indexing with a mask). On a CPU, every call of ``.cpu()`` and
-    ``.tolist()`` counts in place of the copies. Calls for tensors that would be on the CPU in any case are also counted. On a
-    CPU, copies to the device are not counted as waits, because they cannot be distinguished from other operations.
+    No hook is put on the model, because a new hook would drop cached results. On a GPU, three kinds of operations count as
+    waits. The first kind is a blocking copy between GPU and CPU memory. The second kind reads a number from a tensor. The third
+    kind makes a tensor whose size depends on values (``nonzero``, indexing with a mask). On a CPU, every call of ``.cpu()`` and
+    ``.tolist()`` counts as a wait, in place of the copies. Calls for tensors that would be on the CPU even with a GPU are also
+    counted. On a CPU, copies to the device are not counted as waits, because they cannot be distinguished from other
+    operations.
 
     Args:
         blocks: the model's blocks, for example ``model.tl.blocks``.
@@ -75,7 +76,7 @@ def counted(blocks: Iterable[torch.nn.Module], device: torch.device) -> Iterator
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts ATen operations, and counts the operations that wait."""
+    """Counts ATen operations, and the operations at which the CPU waits for a device."""
 
     def __init__(self, counts: Counts, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -110,8 +111,8 @@ def _name(func: OpOverload) -> str:
 
 
 def _computes(func: OpOverload) -> bool:
-    """Returns whether an operation does work. A view does no work, because its result shares unchanged memory with its
-    argument."""
+    """Returns whether an operation computes or copies something. A view does neither, because its result shares unchanged
+    memory with its argument."""
     views = any(found.alias_info is not None and not found.alias_info.is_write for found in func._schema.returns)
     return func.namespace == "aten" and not views and _name(func) not in _EMPTY
 

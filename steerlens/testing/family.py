@@ -29,11 +29,11 @@ class Family:
     outer: Mapping[str, Any] | None = None
     """The fields of a multimodal model's config other than ``text_config``."""
     towers_need: str = ""
-    """A package that the vision and audio towers need. The towers are left out, so the package is not needed."""
+    """A package that the vision and audio towers need. The checks leave the towers out, so they run without this package."""
 
 
 def causal(name: str, stem: str, front: Front, settings: Mapping[str, Any]) -> Family:
-    """Returns the family of ``{stem}Config`` and ``{stem}ForCausalLM``."""
+    """Returns the architecture with the classes ``{stem}Config`` and ``{stem}ForCausalLM``."""
     return Family(name, f"{stem}Config", f"{stem}ForCausalLM", front, settings)
 
 

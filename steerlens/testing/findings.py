@@ -14,7 +14,7 @@ Verdict = Literal["ok", "off", "refused", "error", "none"]
 _LONGEST = 500
 """The largest number of letters of an error that are shown."""
 _MOST = 12
-"""The largest number of places that are shown."""
+"""The largest number of comparisons that are listed."""
 _RANK: tuple[Verdict, ...] = ("none", "ok", "refused", "off", "error")
 
 
@@ -24,7 +24,7 @@ class Finding:
 
     verdict: Verdict
     text: str = ""
-    """The differences with their places, or the error's message."""
+    """The differences with the names of the comparisons, or the error's message."""
 
     def __str__(self) -> str:
         return {"none": "–", "ok": "ok"}.get(self.verdict, f"{self.verdict}: {self.text}")
@@ -39,9 +39,9 @@ class Tally:
     compared: int = 0
     worst: float = 0.0
     off: dict[str, float] = field(default_factory=dict)
-    """The largest difference at each place that has a difference above the limit."""
+    """The largest difference in each comparison with a difference above the limit, by the comparison's name."""
     raised: dict[str, tuple[Verdict, list[str]]] = field(default_factory=dict)
-    """The verdict for each error message, and the places where the error was raised."""
+    """The verdict for each error message, and the names of the comparisons that raised the error."""
     notes: list[str] = field(default_factory=list)
 
     def compare(self, where: str, ours: Tensor, theirs: Tensor, *, relative: bool = False) -> None:
@@ -80,7 +80,8 @@ class Tally:
 
     @property
     def finding(self) -> Finding:
-        """Returns one result for all comparisons: the most serious verdict, with every place."""
+        """Returns one result for all comparisons: the most serious verdict, and the names of all comparisons with a difference
+        or an error."""
         verdicts: list[Verdict] = [verdict for verdict, _ in self.raised.values()]
         verdicts += ["off"] if self.off else ["ok"] if self.compared else []
         texts = [self._off()] if self.off else []
@@ -108,7 +109,7 @@ def raised(error: Exception, renamed: tuple[str, str] = ("", "")) -> Finding:
 
 
 def _listed(places: list[str]) -> str:
-    """Returns the first places, and the number of further places."""
+    """Returns the first names of a list, and the number of further names."""
     more = len(places) - _MOST
     return ", ".join(places[:_MOST]) + (f" and {more} more" if more > 0 else "")
 

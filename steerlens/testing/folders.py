@@ -19,7 +19,7 @@ _SPECIAL: dict[Front, dict[str, str]] = {
 }
 _PUT_IN_FRONT: dict[Front, str] = {"bos": _BOS, "bos, no pad": _BOS, "eos": _EOS}
 _BPE = "tokenizer.json"
-"""The byte-level BPE of all tiny models, trained once on questions and answers in seven languages."""
+"""The file with the byte-level BPE of all tiny models. The BPE was trained once on questions and answers in seven languages."""
 _SPREAD = 0.2
 """The standard deviation of every parameter. The value is large enough for a random model to have clear preferences."""
 
@@ -37,7 +37,7 @@ def write_model(family: Family, folder: Path) -> None:
 
 
 def randomize(model: Any) -> None:
-    """Gives new values to every parameter, including norms and biases, and to every saved correction of a router.
+    """Gives new values to every parameter, including norms and biases, and to every saved bias correction of a router.
 
     Parameters with one dimension keep their initial value and get noise, so that a norm's weights stay near 1. The decay rates of
     state-space layers also keep their initial value and get noise. All other parameters are drawn again.

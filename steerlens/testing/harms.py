@@ -16,7 +16,7 @@ from steerlens.testing.children import Ended, Moment, Run, by_signal
 from steerlens.testing.jobs import Job
 
 _SOON = 0.03
-"""The number of seconds after a touch in which a file is still being written."""
+"""The number of seconds for which a file is still being written after a touch. A touch is an operation on a file of the job."""
 _SAID = 8192
 """A number of bytes that is larger than all output of a job to stdout and stderr."""
 _MOST = 2
@@ -142,7 +142,7 @@ def last_words(ended: Ended) -> str:
 
 
 def _signalled(number: int, right: Callable[[Ended], bool], told: Round) -> None:
-    """Sends a signal once or twice: at a touch, shortly after a touch, or at any time."""
+    """Sends a signal to the job once or twice: at a touch of the job's folder, shortly after a touch, or at any time."""
     for _ in range(told.random.randint(1, _MOST)):
         how, whole = told.random.choice(("touch", "soon", "time")), told.whole
         touch, soon = told.random.randrange(whole.touches), told.random.uniform(0, _SOON)
@@ -160,7 +160,7 @@ def _signalled(number: int, right: Callable[[Ended], bool], told: Round) -> None
 
 
 def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
-    """Sends a signal from outside, some time after a touch."""
+    """Sends a signal to the job from this process, some time after the job touched its folder."""
     reader, writer = os.pipe()
 
     def act() -> bool:
@@ -177,10 +177,11 @@ def _sent_soon(whole: Whole, number: int, touch: int, soon: float) -> Ended:
 
 
 def _full(told: Round) -> None:
-    """Makes the disk too small, and larger again before the next run. Without a disk, limits the size of each file."""
+    """Makes the disk too small, and larger again before the next run. If no disk is mounted, limits the size of each file
+    instead."""
     limit = (lambda: None) if told.mounted else places.no_larger_files(_too_short(told))
     ended = told.whole.run(limit=limit).wait()
-    told.tell("a full disk" if told.mounted else "files may not be so large", ended)
+    told.tell("a full disk" if told.mounted else "a limit on the size of files", ended)
     _check_words(told, ended)
     if told.mounted:
         places.enlarge(told.whole.place)
@@ -199,7 +200,7 @@ def _too_short(told: Round) -> int:
 
 
 def _closed(told: Round) -> None:
-    """Makes the folder read-only from a given touch onward."""
+    """Makes the folder read-only from a random touch of the folder onward."""
     place, touch = told.whole.place, told.random.randrange(told.whole.touches) if told.random.random() < 0.8 else 0
     ended = told.whole.run(Moment(touch, partial(places.closed, place, told.mounted))).wait()
     told.tell(f"read-only from touch {touch} on", ended)
@@ -213,9 +214,9 @@ def _check_words(told: Round, ended: Ended) -> None:
         return
     words = [line for line in ended.output.splitlines() if line.startswith("steerlens: ")]
     if ended.status != 2 or not words:
-        told.faults.append(f"a run that cannot write ends with {ended.status}, not in words: {last_words(ended)}")
+        told.faults.append(f"a run that cannot write ends with {ended.status} and no error message: {last_words(ended)}")
     elif str(told.whole.place) not in words[-1]:
-        told.faults.append(f"the words of a run that cannot write name no file: {words[-1]}")
+        told.faults.append(f"the error message of a run that cannot write names no file: {words[-1]}")
     else:
         told.told.append(words[-1].replace(str(told.whole.place), "…")[:160])
 
@@ -226,7 +227,7 @@ def _worker_lost(told: Round) -> None:
     ended = told.whole.run(Moment(touch, by_signal(signal.SIGKILL), in_worker=True)).wait()
     told.tell(f"a worker ends at its touch {touch}", ended)
     if ended.status not in (0, 2):
-        told.faults.append(f"a run that lost a worker ends with {ended.status}, not in words: {last_words(ended)}")
+        told.faults.append(f"a run that lost a worker ends with {ended.status} and no error message: {last_words(ended)}")
 
 
 def _together(told: Round) -> None:

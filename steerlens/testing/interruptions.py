@@ -54,8 +54,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=3, help="The number of rounds of each job and kind of interruption. Default: %(default)s."
     )
-    parser.add_argument("--jobs", default=",".join(_NAMES), help="Default: %(default)s.")
-    parser.add_argument("--harms", default=",".join(HARMS), help="Default: %(default)s.")
+    parser.add_argument("--jobs", default=",".join(_NAMES), help="The jobs, separated by commas. Default: %(default)s.")
+    parser.add_argument("--harms", default=",".join(HARMS), help="The interruptions, separated by commas. Default: %(default)s.")
     parser.add_argument("--seed", type=int, default=0, help="The seed of the first round. Default: %(default)s.")
     given = parser.parse_args(arguments)
     for name, known in (("jobs", _NAMES), ("harms", HARMS)):

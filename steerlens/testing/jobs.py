@@ -45,12 +45,12 @@ class Job:
 
     name: str
     run: Callable[[], None]
-    """The function that does the work like a command. The function ends by ``SystemExit`` with a status. If something is wrong,
-    the function first prints a message."""
+    """The function that runs the job in the same way as a command. The function ends by ``SystemExit`` with a status. If
+    something is wrong, the function first prints a message."""
     exclusive: bool = False
     """Whether a second process with the same job at the same time is refused."""
     pooled: bool = False
-    """Whether a pool of processes does the work."""
+    """Whether a pool of processes runs the job's tasks."""
 
 
 def jobs(root: Path, place: Path) -> dict[str, Job]:
@@ -60,7 +60,7 @@ def jobs(root: Path, place: Path) -> dict[str, Job]:
     converted into the cache. ``pool`` is a sweep by two processes. Each other job is the command with the same name.
 
     Args:
-        root: a folder that is not interrupted, for models and items.
+        root: a folder for models and items. The interruptions do not affect this folder.
         place: the folder into which the jobs write. The folder does not need to exist.
     """
     (llama,) = (family for family in FAMILIES if family.name == "Llama")
@@ -168,7 +168,7 @@ def _run_command(given: tuple[str, ...]) -> None:
 
 
 def _pooled(folder: Path, file: Path, out: Path) -> None:
-    """Sweeps by a pool of processes, and reports errors in the same way as the command line."""
+    """Runs a sweep with a pool of processes, and reports errors in the same way as the command line."""
     try:
         model, items = sl.load(folder, "cpu"), sl.data.load_items(file)
         split = items.split(seed=0)

@@ -27,7 +27,8 @@ def write_page(rows: Sequence[Examined], path: Path) -> None:
         path: the page.
 
     Raises:
-        SettingsError: the page has no place for the table, or rows for other versions of the libraries would remain on the page.
+        SettingsError: the page does not contain the marks for the table, or rows for other versions of the libraries would
+            remain on the page.
     """
     text, versions = path.read_text(encoding="utf-8"), _versions()
     if (found := _BLOCK.search(text)) is None:
@@ -37,7 +38,7 @@ def write_page(rows: Sequence[Examined], path: Path) -> None:
     lines, order, new = found[2].splitlines(), [family.name for family in FAMILIES], {row.name for row in rows}
     kept = [line for line in lines if (name := _name(line)) in order and name not in new]
     if kept and versions not in lines:
-        raise SettingsError(f"{path} has rows of other versions than {versions} To run all architectures again, give no names.")
+        raise SettingsError(f"{path} has rows of other versions than {versions} Run all architectures again, without names.")
     table = {_name(line): line for line in (*kept, *map(_row, rows)) if line.startswith("| ")}
     reasons = [*(line for line in kept if line.startswith("- ")), *(line for row in rows for line in _reasons(row))]
     body = [
@@ -92,7 +93,7 @@ def _reasons(row: Examined) -> list[str]:
 
 
 def _without_places(text: str) -> str:
-    """Returns a finding without the list of places in brackets at its end."""
+    """Returns a finding without the list of comparisons in brackets at its end."""
     depth = 0
     for at in range(len(text) - 1, -1, -1):
         depth += (text[at] == ")") - (text[at] == "(")

@@ -146,7 +146,7 @@ def unlike(place: Path, right: Path) -> list[str]:
     """
     own, others = _entries(place), _entries(right)
     faults = [f"{name} was left" for name in own.keys() - others.keys()]
-    faults += [f"{name} lacks" for name in others.keys() - own.keys()]
+    faults += [f"{name} is missing" for name in others.keys() - own.keys()]
     faults += [f"{n} differs" for n in own.keys() & others.keys() if own[n].is_file() and _content(own[n]) != _content(others[n])]
     return sorted(faults)
 
@@ -171,12 +171,13 @@ def half_written(place: Path, right: Path) -> list[str]:
         except ValueError:
             whole = False
         if not whole and path.name != _MARK:
-            bad.append(f"{name} is not whole")
+            bad.append(f"{name} is incomplete")
     return sorted(bad)
 
 
 def kept(place: Path) -> dict[str, tuple[int, int]]:
-    """Returns the finished work from which a job continues. The values of each file show whether the file was written again.
+    """Returns the finished work from which a job continues. The inode and the time of each file show whether the file was
+    written again.
 
     Args:
         place: the folder.
@@ -206,8 +207,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _content(path: Path) -> Any:
-    """Returns the part of a file that is compared: the bits of a table, whether a page has an end, JSON without times, or the
-    bytes of any other file.
+    """Returns the part of a file that is compared: the bits of a table, whether an HTML page is complete, JSON without times,
+    or the bytes of any other file.
 
     Raises:
         ValueError: a table or a JSON file is damaged.

@@ -76,12 +76,13 @@ class Examined:
 
 
 def summary(rows: Sequence[Examined]) -> str:
-    """Returns the number of architectures for which everything is right, and the numbers of all other states."""
+    """Returns the number of architectures for which everything is right, and the numbers of architectures with other
+    results."""
     right, loaded = sum(row.right for row in rows), sum(row.loaded for row in rows)
     refused = sum(row.loaded and not row.right and only_refused(row) for row in rows)
     return (
         f"{right} right in everything; {loaded - right - refused} wrong in something; "
-        f"{refused} refused in something and else right; "
+        f"{refused} refused in something and otherwise right; "
         f"{len(rows) - loaded} not loaded; {len(rows)} in all, {sum(row.seconds for row in rows):.0f} s."
     )
 
@@ -110,7 +111,7 @@ def write(rows: Sequence[Examined], path: Path) -> None:
 
 
 def only_refused(row: Examined) -> bool:
-    """Returns whether every check of an architecture that is not right was refused with an explanation.
+    """Returns whether all checks of an architecture that did not succeed were refused with an explanation.
 
     Args:
         row: the results of the architecture.

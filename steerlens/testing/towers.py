@@ -16,7 +16,8 @@ from steerlens.testing.family import Family
 
 @contextmanager
 def without_towers(family: Family) -> Iterator[None]:
-    """Makes models inside the ``with`` block without the towers that the family leaves out. Texts do not pass through towers."""
+    """Makes models inside the ``with`` block without the vision and audio towers that the family leaves out. Texts do not pass
+    through towers."""
     if not family.towers_need:
         yield
         return
@@ -29,7 +30,8 @@ def without_towers(family: Family) -> Iterator[None]:
 
         @staticmethod
         def from_config(config: Any, **named: Any) -> Any:
-            """Returns the model for a config, if the config belongs to a language model."""
+            """Returns the model for a config, if the config belongs to a language model. Otherwise, returns a module that does
+            nothing."""
             return auto.from_config(config, **named) if "text" in config.model_type else torch.nn.Identity()
 
     auto = modeling.AutoModel

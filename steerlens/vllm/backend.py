@@ -26,12 +26,12 @@ _REFUSED = {
     "unembedding": "its unembedding",
     "logits": "logits",
     "embeddings": "its embedding",
-    "cached_pass": "passes to go on from",
-    "resume": "passes to go on from",
+    "cached_pass": "cached passes",
+    "resume": "cached passes",
     "attending": "keys and values",
     "next_logits": "logits token by token",
 }
-"""A description of the result of each backend method that vLLM cannot provide, by the name of the method."""
+"""The results that vLLM cannot provide, described in words, by the name of the backend method that returns the result."""
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class VllmBackend:
     requests: Requests
     own_tokenizer: Tokenizer
     context: int
-    """The largest number of tokens in a row, which is the setting ``max_model_len`` of vLLM."""
+    """The largest number of tokens in one text, which is the setting ``max_model_len`` of vLLM."""
 
     def __post_init__(self) -> None:
         self.architecture = self.identity.architecture
@@ -99,8 +99,8 @@ class VllmBackend:
         return self.requests.in_force
 
     def engine(self, model: Any, rows: Sequence[Row], **_: Any) -> VllmEngine:
-        """Returns the engine that scores rows. A backend with this method scores rows itself. vLLM decides how many rows run at
-        the same time."""
+        """Returns the engine that scores rows (prompts with their choices). A backend with this method scores rows itself. vLLM
+        decides how many rows run at the same time."""
         return VllmEngine(model, rows)
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
@@ -136,7 +136,7 @@ class VllmBackend:
         return set() if end is None else {int(end)}
 
     def __getattr__(self, name: str) -> Any:
-        """Returns any other method of a backend. The returned method raises an error."""
+        """Returns a method that raises an error, for each method that vLLM does not support."""
         if name in _REFUSED:
             return lambda *_, **__: self._refuse(_REFUSED[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -6,7 +6,7 @@ from typing import Any
 from steerlens.errors import SettingsError, UnknownNameError
 
 FIELD = "steerlens_plan"
-"""The key under which the name of the plan is stored in vLLM's arguments."""
+"""The key under which the name of the plan is stored in the ``vllm_xargs`` of a request."""
 STEERED = ("/v1/completions", "/v1/chat/completions")
 """The paths of the requests that generate texts."""
 OPEN = (*STEERED, "/tokenize", "/detokenize")
@@ -24,7 +24,7 @@ def with_plan(body: Mapping[str, Any], base: str, plans: Collection[str]) -> dic
     Args:
         body: the JSON values of the request.
         base: the name of the model without a plan, which unsteered requests use.
-        plans: the plans by name.
+        plans: the names of the plans.
 
     Raises:
         UnknownNameError: there is no plan with the requested name.

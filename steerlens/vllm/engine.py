@@ -33,14 +33,14 @@ class VllmEngine:
 
     @property
     def n_batches(self) -> int:
-        """The number of batches of a plan, for the progress bar. The number is 1, because vLLM decides the order of the
-        requests."""
+        """The number of batches in which one plan is run, for the progress bar. The number is 1, because vLLM decides the order
+        of the requests."""
         return 1
 
     @property
     def base(self) -> Sums:
-        """The log probabilities of the choices without a plan that is given to this engine. The ``with`` blocks around the call
-        can apply other plans. The log probabilities are computed once for these other plans."""
+        """The log probabilities of the choices without an additional plan. The plans of the ``with`` blocks around the call are
+        applied. The log probabilities are computed again only if these plans change."""
         hooks = self.model.backend.hooks_on()
         if self._base is None or self._base[0] != hooks:
             self._base = (hooks, self.log_probabilities())
@@ -104,5 +104,8 @@ def summed(given: Sequence[Mapping[int, Any] | None] | None, ids: Sequence[int],
         )
     each = [(given[at] or {}).get(ids[at]) for at in range(first, len(ids))]
     if None in each:
-        raise ModelError(f"vLLM returned no log probability of token {ids[first + each.index(None)]}, which is in the text.")
+        raise ModelError(
+            f"vLLM returned no log probability of token {ids[first + each.index(None)]}, which is in the text: expected one log "
+            "probability for each token. Install the version of vLLM that the extra vllm names."
+        )
     return float(sum(float(own.logprob) for own in each if own is not None))

@@ -59,10 +59,10 @@ class Identity:
         """Returns a digest of the weights. ``steerlens.load`` gives the same digest for the same files and dtype, so vectors from
         ``steerlens.load`` can be used in vLLM, and vectors from vLLM in ``steerlens.load``.
 
-        The digest includes tensors that TransformerLens makes from the weights, so the model is read into the CPU's memory once.
-        The digest of the files is then stored in the cache folder. If the model does not fit into memory, or if TransformerLens
-        cannot run it, the digest is computed from the files. Vectors from ``steerlens.load`` then raise an error. Use
-        ``plan.moved_to(model)`` to use these vectors.
+        The digest includes tensors that TransformerLens makes from the weights, so the model is read into the CPU's memory
+        once. The digest is then stored in the cache folder. If the model does not fit into memory, or if TransformerLens cannot
+        run it, the digest is computed from the files. Vectors from ``steerlens.load`` then do not match this digest, and raise
+        an error. Use ``plan.moved_to(model)`` to use these vectors.
 
         Raises:
             ModelError: the folder contains no weights in safetensors.
@@ -111,7 +111,7 @@ class Identity:
                     yield path, name, file.get_slice(name).get_shape()
 
     def _stamp(self) -> str:
-        """Returns a text that identifies the files, and the versions that read them."""
+        """Returns a text that identifies the files, and the versions of the libraries that read the files."""
         places = [(path, path.stat()) for path in (*self._files(), self.folder / "config.json")]
         files = [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in places]
         versions = [version(package) for package in ("torch", "transformers", "transformer-lens")]

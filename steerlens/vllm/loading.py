@@ -132,8 +132,8 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def folder_of(name: str, revision: str | None = None) -> Path:
-    """Returns the folder of a model's files. The files of a model on the hub are downloaded, and only safetensors files of
-    weights are used.
+    """Returns the folder of a model's files. The files of a model on the hub are downloaded. Weights are downloaded only as
+    safetensors files.
 
     Args:
         name: an embedded model's name, a Hugging Face model id, a folder or a GGUF file.

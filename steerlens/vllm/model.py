@@ -17,9 +17,10 @@ _TOKENS = 1 << 15
 
 
 class VllmModel(LensModel):
-    """A model in vLLM. The model supports capture, scoring, sweeps, the plane and generation, unsteered and under plans.
+    """A model in vLLM. The model supports the capture of residual streams, scoring, sweeps, the transfer-localization plane and
+    generation, unsteered and under plans.
 
-    Hooks, derivatives, lenses on logits and executors raise an error. ``steerlens.vllm.load`` returns a ``VllmModel``.
+    Hooks, gradients, the logit lens and executors raise an error. ``steerlens.vllm.load`` returns a ``VllmModel``.
     """
 
     pads_left = True

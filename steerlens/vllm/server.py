@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server whose requests choose a plan by name. The server is the server of vLLM. Before a request reaches
+"""An OpenAI-compatible server whose requests choose a plan by name. The server is vLLM's own server. Before a request reaches
 the engine, steerlens adds the plan that the request names."""
 
 import json
@@ -21,7 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 class ChoosePlan:
     """ASGI middleware that stores the name of a request's plan in the field in which the engine looks for it. Requests with a
-    body on other paths get an error."""
+    body to a path outside ``OPEN`` get an error."""
 
     base: ClassVar[str] = ""
     """The name of the model."""

@@ -30,7 +30,7 @@ def sampling(llm: Any, n_rows: int, max_new_tokens: int, settings: Mapping[str, 
         settings: the generation settings of Hugging Face, including ``do_sample`` and ``num_return_sequences``.
 
     Raises:
-        SettingsError: vLLM does not have a setting.
+        SettingsError: vLLM does not support one of the settings.
     """
     from vllm import SamplingParams
 

@@ -360,7 +360,7 @@ def test_numbers_of_rows(tmp_path: Path) -> None:
         ("code", 5, "field 'code' contains 5; expected a text"),
         ("code", "../x", "expected a BCP 47 code"),
         ("names", "(", "not a valid regular expression"),
-        ("countries", {"es-PE": 1}, "texts by the name of their slot, by the code"),
+        ("countries", {"es-PE": 1}, "an object with texts by slot for each locale code"),
         ("script", ["Latn"], "field 'script'"),
         ("like", {"a": 1}, "field 'like'"),
     ],

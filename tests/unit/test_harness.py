@@ -273,10 +273,10 @@ def test_results_that_cannot_be_paired_are_refused() -> None:
         harness.lm_eval_answers({"unsteered": base, "mine": _results(MORE[:4])})
     other = _results(MORE)
     other["samples"]["quiz"][2]["prompt_hash"] = "another"
-    with pytest.raises(SettingsError, match="was not asked the same as"):
+    with pytest.raises(SettingsError, match="got another question or other settings than"):
         harness.lm_eval_answers({"unsteered": base, "mine": other})
     shorter = _results(MORE, configs={"quiz": {"generation_kwargs": {"max_gen_toks": 5}}})
-    with pytest.raises(SettingsError, match="was not asked the same as"):
+    with pytest.raises(SettingsError, match="got another question or other settings than"):
         harness.lm_eval_answers({"unsteered": base, "mine": shorter})
     with pytest.raises(UnknownNameError, match="lm_eval f1"):
         harness.lm_eval_answers({"unsteered": base, "mine": mine}, scores=["lm_eval f1"])
@@ -358,7 +358,7 @@ def test_logs_that_say_nothing_certain_are_refused(tmp_path: Path) -> None:
         harness.inspect_answers({"unsteered": good, "mine": [good, good]})
     shorter = _log(["C", "I"])
     shorter.plan.config.max_tokens = 5
-    with pytest.raises(SettingsError, match="was not asked the same as"):
+    with pytest.raises(SettingsError, match="got another question or other settings than"):
         harness.inspect_answers({"unsteered": good, "mine": shorter})
     texts = [_log(["C", "I"]), _log(["C", "I"])]
     for sample in (*texts[0].samples, *texts[1].samples):

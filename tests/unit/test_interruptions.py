@@ -101,7 +101,7 @@ def test_what_is_half_written_left_or_another_is_seen(tmp_path: Path) -> None:
     (own / "a.safetensors").write_bytes(b"numb")
     (own / "tasks" / ".part").mkdir()
     (own / "page.html").write_text("<html>", encoding="utf-8")
-    assert places.half_written(own, right) == ["a.safetensors is not whole", "page.html is not whole"]
+    assert places.half_written(own, right) == ["a.safetensors is incomplete", "page.html is incomplete"]
     assert places.unlike(own, right) == ["a.safetensors differs", "page.html was left", "tasks/.part was left"]
     assert not kept
     (own / "tasks" / "t.parquet").touch()

@@ -256,7 +256,7 @@ def test_a_way_that_gives_other_numbers_is_given_up(
     for mine, theirs in zip(found, expected, strict=True):
         close(mine, theirs)
     assert len(runs) > 1
-    assert "whole passes are used for sweeps" in caplog.text
+    assert "full forward passes are used for sweeps" in caplog.text
     assert False in model.trusted.values()
 
 

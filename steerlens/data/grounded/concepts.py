@@ -68,8 +68,8 @@ class Concept:
         }
 
     def is_askable(self, grammar: Grammar) -> bool:
-        """Returns whether a further locale can also ask the concept: the question must not reveal the answer, and all choices
-        must differ."""
+        """Returns whether the question can also be asked in a further locale. The question must not reveal the answer, and all
+        choices must differ."""
         texts = {_text(thing, grammar.code) for thing in (self.fact.answer, *self.wrong)}
         return not _given_away(self.fact, [grammar]) and len(texts) == _CHOICES
 

@@ -28,8 +28,8 @@ class Owner:
     """The term for the unit of the currency. The names in CLDR are not used, because they contain the country, for example
     "Egyptian pound"."""
     area_codes: Mapping[str, tuple[str, str]]
-    """The area code, as people know it, and the city, for the ``capital`` and for the largest ``other`` city. A pair that is not
-    in the geocoder's data raises an error."""
+    """The area code, as people know it, together with its city. There is one pair for the ``capital`` and one for the largest
+    ``other`` city. A pair that is not in the geocoder's data raises an error."""
     place: int = 1_000_000
     """The position of the locale's answer in a row. Locales without a position come last, in the order of their codes."""
     toll_free: str = ""
@@ -62,7 +62,7 @@ def _owner(code: str) -> Owner | None:
 
 
 def by_owner(value: Callable[[Owner], Any]) -> dict[str, Any]:
-    """Returns the value of each owner locale, by its code."""
+    """Calls ``value`` for each owner locale, and returns the results by the code of the locale."""
     return {one.code: value(one) for one in owners()}
 
 
@@ -102,7 +102,7 @@ def wording(locale: str) -> dict[str, Any]:
 
 
 def term(asking: str, key: str) -> str:
-    """Returns the word in the asking language for the key of a term."""
+    """Returns the term with this key, in the language of the asking locale."""
     return str(wording(asking)["terms"][key])
 
 

@@ -39,7 +39,7 @@ class Grammar:
     cloze: dict[str, str]
     """The statement of each relation, which ends before its answer."""
     as_written: frozenset[str] = frozenset()
-    """The kinds of things whose names keep their first letter unchanged. These are the kinds in the tables."""
+    """The kinds of things whose names keep their first letter unchanged. These are the kinds in ``tables.json``."""
 
     def name(self, thing: Thing) -> str:
         """Returns the name of a thing as it is written in a list: the bare name, with a capital letter if the script has capital
@@ -84,8 +84,8 @@ def _read(code: str, name: str) -> dict[str, Any]:
 
 
 def grammars() -> list[Grammar]:
-    """Returns the grammars of the atlas's locales, with English first. A fact is used only if every one of these locales can ask
-    for the fact."""
+    """Returns the grammars of the atlas's locales, with English first. A fact is used only if the question about it can be asked
+    in every one of these locales."""
     return _grammars_of(atlas_locales())
 
 

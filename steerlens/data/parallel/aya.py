@@ -30,7 +30,7 @@ def aya(
     Use the instructions to tune a model in several languages. Methods that align languages cannot learn from these texts.
 
     Args:
-        locales: locales, or names such as ``spa``. English is included only if it is named.
+        locales: locale codes, or language codes of the data set, such as ``spa``. English is included only if it is named.
         split: ``train`` or ``test``.
         prompt: whether each instruction is written as a question, between the locale's words for "Question" and "Answer".
             ``False`` uses the instruction alone.

@@ -41,7 +41,7 @@ class Bilingual:
         self._collecting.drop(f"{code}: {why}")
 
     def finish(self) -> ParallelCorpus:
-        """Returns all rows in the form of ``Collecting.finish``.
+        """Returns a corpus of all rows, as ``Collecting.finish`` does.
 
         Raises:
             DataError: there are no rows.

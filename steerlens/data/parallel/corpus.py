@@ -199,7 +199,7 @@ class ParallelCorpus(Sequence[ParallelText]):
     @classmethod
     def load(cls, path: str | Path) -> "ParallelCorpus":
         """Reads a corpus that ``save`` wrote, or your own file. Each line has the fields ``key`` and ``texts``, and optionally
-        ``answers``, ``source``, ``license`` and ``concept``. Texts and answers are given by the code of the locale.
+        ``answers``, ``source``, ``license`` and ``concept``. In ``texts`` and ``answers``, the keys are locale codes.
 
         Args:
             path: the file, in UTF-8.
@@ -222,15 +222,15 @@ class ParallelCorpus(Sequence[ParallelText]):
             the same up to ``#``.
         ``name``
             A text contains the answer and also every part of the question outside its frame. The frame consists of the words that
-            many questions share. A word belongs to the frame if the questions of at least two concepts and of a tenth of the
-            concepts of the item's relation contain the word. A word also belongs to the frame if the questions of at least ten
-            concepts and of a twentieth of all concepts contain the word. Without its frame, the question "What is the capital of
-            Japan?" is "Japan". The text "Tokyo has been Japan's capital since 1868" is therefore found. A question without a
-            relation must have at least two words or four characters outside its frame. Cultural questions are not checked for
-            this reason.
+            many questions share. Within the item's relation, a word belongs to the frame if it occurs in the questions of at
+            least two concepts and of at least a tenth of the concepts. Among all concepts, a word belongs to the frame if it
+            occurs in the questions of at least ten concepts and of at least a twentieth of the concepts. Without its frame, the
+            question "What is the capital of Japan?" is "Japan". The text "Tokyo has been Japan's capital since 1868" is therefore
+            found. A question without a relation must have at least two words or four characters outside its frame. Cultural
+            questions are not searched in this way.
         ``n-gram``
             A text contains the answer and also ``n`` words in a row from a question without a relation, or all words of a shorter
-            question. Words in a row that a question of another concept also contains are not used.
+            question. Words in a row that also occur in a question of another concept are not used.
 
         A frame alone and a frame with another answer are not leaks. For example, "What is the capital of Thailand? Bangkok"
         reveals nothing about Japan. An answer alone and a question without its answer are not leaks.
@@ -238,15 +238,15 @@ class ParallelCorpus(Sequence[ParallelText]):
         Texts are compared with the items of the same language. Give items that include English, because a row in English can
         teach the answer to a question in Spanish. Give items with several wordings (``atlas(wordings=3)``), because frames are
         then recognized better. Only complete words are compared, and case and accents are ignored. An inflected name
-        (``Ιαπωνίας`` for ``Ιαπωνία``) or a synonym of the answer is therefore not found, unless the row's text in another
-        language is found. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are compared by characters, so a name can be
-        found inside a longer word. All names of an item's answer are searched, except names without letters, digits or a currency
-        sign. A text that contains name and answer for another reason ("Tokyo is a city in Japan") is also found, because losing a
-        row is better than keeping a leak.
+        (``Ιαπωνίας`` for ``Ιαπωνία``) or a synonym of the answer is therefore not found. The row is still found if its text in
+        another language reveals the answer. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are compared by characters,
+        so a name can be found inside a longer word. All names of an item's answer are searched, except names without letters,
+        digits or a currency sign. A text that contains the subject and the answer for another reason ("Tokyo is a city in Japan")
+        is also found, because losing a row is better than keeping a leak.
 
         Args:
-            items: the items for testing, such as ``split.test``. Check the items for choosing, such as ``split.dev``, with a
-                second call.
+            items: the items whose answers the corpus must not reveal, such as ``split.test``. Use a second call for the items on
+                which plans are chosen, such as ``split.dev``.
             n: the length of an n-gram in words, or in characters if words are not separated by spaces.
 
         Returns:
@@ -261,8 +261,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         """Returns the corpus without the rows that ``leaks`` finds. The number of removed rows is logged and stored in ``notes``.
 
         Args:
-            items: the items for testing.
-            n: the length of an n-gram, which has the same meaning in ``leaks``.
+            items: the items whose answers the corpus must not reveal.
+            n: the length of an n-gram, as in ``leaks``.
 
         Raises:
             SettingsError: ``n`` is below 2.
@@ -283,8 +283,8 @@ class ParallelCorpus(Sequence[ParallelText]):
         """Raises an error if a row of the corpus reveals an answer of the items. ``leaks`` describes which rows are found.
 
         Args:
-            items: the items for testing.
-            n: the length of an n-gram, which has the same meaning in ``leaks``.
+            items: the items whose answers the corpus must not reveal.
+            n: the length of an n-gram, as in ``leaks``.
 
         Raises:
             DataError: a row reveals an answer. The message names the first of these rows.

@@ -24,7 +24,7 @@ def flores(
     are scored. The hub asks you to accept the terms of the data set first.
 
     Args:
-        locales: locales, or names such as ``spa_Latn``. English is always included.
+        locales: locale codes, or language codes of the data set, such as ``spa_Latn``. English is always included.
         split: ``dev`` (997 sentences) or ``devtest`` (1,012).
         revision: a commit hash of the data set. ``None`` reads the current version on the hub.
         path: a local folder that is read instead of the hub.

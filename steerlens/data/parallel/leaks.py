@@ -17,11 +17,11 @@ from steerlens.progress import progress
 Why = Literal["concept", "name", "n-gram"]
 
 _FRAME_CONCEPTS, _FRAME_SHARE = 2, 0.1
-"""A number and a share of the concepts of a relation. Words in the questions of at least this many concepts belong to the frame,
-which is the part that questions share."""
+"""A minimum number and a minimum share of the concepts of a relation. Words that occur in the questions of at least so many
+concepts belong to the frame, which is the wording that the questions share."""
 _EVERYWHERE, _EVERYWHERE_SHARE = 10, 0.05
-"""A number and a share of all concepts. Words in the questions of at least this many concepts belong to the frame of every
-question, for example "which"."""
+"""A minimum number and a minimum share of all concepts. Words that occur in the questions of at least so many concepts belong to
+the frame of every question, for example "which"."""
 _ENOUGH = 2.0
 """The smallest amount of text outside the frame of a question without a relation. A word counts 1, and a character counts 1/2."""
 _SHOW_FROM = 20_000
@@ -63,7 +63,7 @@ class _Asked:
 
 
 class _Language:
-    """The questions of one language, in a form for which texts can be searched."""
+    """The questions of one language, in a form with which one pass over a text finds all revealed answers."""
 
     def __init__(self, items: Sequence[Item], n: int) -> None:
         by_relation: dict[tuple[str, str], list[Item]] = {}

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 _TEXTS = {"title", "subtitle", "p", "cite"}
-"""The names of the elements that contain text. Other elements occur only inside the lines of this text."""
+"""The names of the elements that contain text. Other elements with text occur only inside these elements."""
 _OPAQUE = {"code", "screen", "synopsis"}
 """The names of the elements whose text is not translated."""
 _SKIPPED = {"info", "comment"}

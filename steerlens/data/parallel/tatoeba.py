@@ -28,7 +28,7 @@ def tatoeba(
     read.
 
     Args:
-        locales: locales, or names such as ``spa``. English is always included.
+        locales: locale codes, or language codes of the data set, such as ``spa``. English is always included.
         split: ``validation`` or ``test``. Some languages have no ``validation`` part.
         revision: a commit hash or a release such as ``v2023-09-26``. ``None`` reads the current version on the hub.
         path: a local folder with the files of the hub, such as ``dev/tatoeba-dev.eng-spa.tsv``, or with the files of a release of

@@ -31,9 +31,9 @@ def blend(
     """Returns the cultural items of BLEnD (arXiv 2406.09948). The questions of different countries are joined by the id of the
     question.
 
-    A choice is the answer that most people of a country gave, in the words of the country of the question's locale. To find
-    these words, the English translation of the answer is searched in all pairs of words that people of this country used. An
-    answer that is not found is left out. A question with fewer than three choices is left out.
+    Each choice is a frequent answer of one country, written in the words of the country of the question's locale. To find these
+    words, the English translation of the answer is searched in the answers of the locale's country, which contain local words
+    with English translations. An answer without such words is left out. A question with fewer than three choices is left out.
 
     The implicit form is the question without its country. A question is left out if the country cannot be removed, or if the
     question has no meaning without the country. A question with the words "in your country" is already implicit, and its explicit
@@ -55,7 +55,7 @@ def blend(
 
     Raises:
         FileError: the data set cannot be read. Without a network, give ``path``.
-        DataError: a file does not have the format.
+        DataError: a file does not have the format of the data set.
         UnknownNameError: one of the given locales is not in the data set.
     """
     source = source_of("blend", revision, path)

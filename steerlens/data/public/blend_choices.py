@@ -34,11 +34,11 @@ def blend_choices(
 
     All questions are in English and name their country, so each question has one right answer. The items are therefore factual,
     in US English, with the country as their topic. The id of a concept is ``country/question#n``, so all sets of choices of a
-    question go to the same part of a split. A set is not drawn if one of its wrong choices is the answer of another set of the
-    same question.
+    question go to the same part of a split. A set of choices is not drawn if one of its wrong choices is the answer of another
+    set of the same question.
 
     Args:
-        locales: the locales whose countries the questions are about, or the data set's countries (``South_Korea``).
+        locales: locales, or countries of the data set (``South_Korea``). Only questions about these countries are read.
         per_question: the number of sets of choices that are drawn for each question.
         seed: the seed with which sets of choices are drawn.
         split: the data set's split. The data set has only ``test``.

@@ -1,5 +1,5 @@
-"""Reads the annotations of BLEnD in the form of its repository. Annotations are people's answers, with the number of people and
-the words."""
+"""Reads the annotations of BLEnD in the file format of its repository. An annotation is an answer, with its words and the number
+of people who gave it."""
 
 import csv
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ def annotations(root: Path, country: str, *, dotted: bool = False) -> dict[str, 
 
     Raises:
         FileError: the folder has no file for the country.
-        DataError: the file does not have the format.
+        DataError: the file does not have the format of the data set.
     """
     name = f"{country}_data.json"
     found = [root] if root.name == name else sorted(root.rglob(name))

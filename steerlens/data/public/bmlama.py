@@ -81,7 +81,7 @@ def bmlama(
 
     Raises:
         FileError: the folder or a file does not exist, or a file is not UTF-8.
-        DataError: a line does not have the format, or an answer is not a candidate.
+        DataError: a line does not have the format of the data set, or an answer is not a candidate.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
         UnknownNameError: one of the given locales is not in the data set.
     """

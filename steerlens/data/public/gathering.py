@@ -17,8 +17,8 @@ class Gathering:
 
     A question belongs to one concept. If several rows of a data set ask the same question, only the first row is kept. Otherwise
     vectors could be computed and tested with the same prompt. The answers that later rows count as right are also right for the
-    first row. The English rows decide for all locales, so the rows that are left out of a locale do not depend on the other
-    wanted locales.
+    first row. The English rows decide for all locales which rows ask the same question. The rows that are left out of a locale
+    therefore do not depend on the other requested locales.
     """
 
     def __init__(self, name: str) -> None:
@@ -77,8 +77,7 @@ class Gathering:
         return repeats
 
     def _clear(self, items: Items) -> Items:
-        """Returns the items without the items that have a second right answer among their choices, in their own locale or in
-        English."""
+        """Returns the items, except those with a second right answer among their choices, in their own locale or in English."""
 
         def second(item: Item) -> bool:
             right = self._right[item.locale, same_text(item.question)] - {same_text(item.choices[item.answer])}

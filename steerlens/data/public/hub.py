@@ -70,7 +70,7 @@ def checked(source: Source) -> Source:
 
 
 def rows(source: Source, config: str | None, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields rows with their places, for example ``CohereLabs/Global-MMLU/es/test:12``.
+    """Yields each row together with its place in the data set, for example ``CohereLabs/Global-MMLU/es/test:12``.
 
     Raises:
         FileError: the hub cannot be reached and the data set is not cached, or the local folder lacks the split.

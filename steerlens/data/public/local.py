@@ -18,8 +18,8 @@ _KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv
 
 
 def local_file(root: Path, config: str | None, split: str) -> tuple[str, list[str]] | None:
-    """Returns the kind and the paths of the files of a split of a config. Returns ``None`` if the README of the folder names its
-    configs, because the ``datasets`` library then finds the files.
+    """Returns the file format and the paths of the files that contain one split of a configuration. Returns ``None`` if the
+    README of the folder names its configs, because the ``datasets`` library then finds the files.
 
     Files with names such as ``es/test-00000-of-00001.parquet``, ``data/es/test.jsonl``, ``es_test.csv`` and ``es.tsv`` are found.
     First, the files in the config's folder or with the config's name are selected. Of these files, the files with the split's
@@ -74,7 +74,7 @@ def check_files(files: Mapping[str, Iterable[str]]) -> None:
 
     Raises:
         FileError: a file has an unknown format.
-        ValueError: a Parquet file is too large in memory or cannot be read.
+        ValueError: a Parquet file needs too much memory or cannot be read.
     """
     for path in (Path(file) for several in files.values() for file in several):
         if path.suffix not in _KINDS:

@@ -16,7 +16,7 @@ from steerlens.storage import json_value
 
 AnswerForm = Literal["letter", "index", "text", "guess"]
 _DIGITS = 10
-"""The number of digits that an index must stay below."""
+"""An index in the answer column must have fewer digits than this number."""
 _FIELDS = ("question", "choices", "answer", "concept", "topic", "tags")
 
 

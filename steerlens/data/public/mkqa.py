@@ -30,9 +30,10 @@ def mkqa(
 ) -> Items:
     """Returns the factual items of MKQA (arXiv 2007.15207). The items are parallel by the id of the example.
 
-    The data set has no wrong choices. The wrong choices are the answers of other questions with the same type of answer (entity,
-    date, number …), and they are the same in every language. A right answer of a question, or an alias of a right answer, is
-    never a wrong choice. A later example with the same question is left out, and its answers also count as right answers.
+    MKQA contains no wrong choices. As wrong choices of a question, this function takes the answers of other questions with the
+    same type of answer (entity, date, number …). The wrong choices are the same in every language. A right answer of a
+    question, or an alias of a right answer, is never a wrong choice. A later example with the same question is left out, and
+    its answers also count as right answers.
 
     Args:
         locales: locales or language codes. English is always included.
@@ -43,7 +44,7 @@ def mkqa(
 
     Raises:
         FileError: the file does not exist or cannot be unpacked.
-        DataError: a line does not have the format.
+        DataError: a line does not have the format of MKQA.
         SettingsError: ``path`` is not given, ``revision`` is given, or ``choices`` is below 2.
         UnknownNameError: one of the given locales is not in the data set.
     """
@@ -156,7 +157,7 @@ def _add(
         rows: the examples with the same type of answer, from which the wrong choices are drawn.
         index: the index of the example in ``rows``.
         again: the later examples of the same question, whose answers are also right.
-        draw: the number of choices, and the seed.
+        draw: the number of choices, and the seed with which wrong choices are drawn.
     """
     place, row = rows[index]
     concept = str(row["example_id"])

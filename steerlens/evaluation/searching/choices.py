@@ -30,7 +30,7 @@ log = logging.getLogger("steerlens")
 
 
 class Chooser:
-    """Makes choices for groups of locales. Plans that were run for one choice are reused for later choices."""
+    """Chooses plans for groups of locales. The results of plans that were run for one choice are reused for later choices."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Chooser:
             objective: the objective by which combinations are chosen.
             layers: the layers that are tried.
             settings: the settings of the search, with its budget.
-            vectors: the vectors with which the final choices are made.
+            vectors: the vectors of the chosen plans.
         """
         self.cache, self.aims, self.objective, self.settings, self.vectors = cache, dict(aims), objective, settings, vectors
         text = settings.limits.text
@@ -98,8 +98,8 @@ class Chooser:
         return (top, found[top]) if top.steps and gains > nothing else (PlanSpec(), None)
 
     def _combinations(self, singles: Mapping[str, list[PlanSpec]], joint: Aim, name: str) -> list[PlanSpec]:
-        """Runs combinations of the contrasts' cells, and returns these combinations and the cells. A contrast without cells, of
-        which all make texts worse, is left out."""
+        """Runs combinations of the contrasts' cells, and returns these combinations and the cells. A contrast is left out if
+        all of its cells make texts worse."""
         limits, budget = self.settings.limits.of_text, self.settings.combinations
         left = {contrast: own for contrast, own in singles.items() if own}
         each = [candidates(self.cache, joint.locales, own, self.aims[contrast], limits) for contrast, own in left.items()]
@@ -111,7 +111,7 @@ class Chooser:
         return [*run, *alone, *(cell for cells in each for cell in cells)]
 
     def _not_refused(self, specs: Iterable[PlanSpec], here: tuple[str, ...]) -> list[PlanSpec]:
-        """Returns the specs without those that were found to make texts worse in the locales."""
+        """Returns the specs, except the specs that were found to make texts worse in the locales."""
         return [spec for spec in specs if self.texts is None or not self.texts.refused(spec, here)]
 
     def _singles(self, contrast: str, here: tuple[str, ...], name: str) -> list[PlanSpec]:

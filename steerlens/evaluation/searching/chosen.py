@@ -80,7 +80,7 @@ class Chosen:
         return replace(self, vectors=vectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values, without the vectors."""
+        """Returns the choice as plain JSON values, without the vectors."""
         known = {} if self.expected is None else {"expected": self.expected.to_dict()}
         own = {"method": self.name, "steps": self.spec.to_list(), "aims": list(self.gains.aims), "dev": self.gains.to_dict()}
         return {**own, **known}
@@ -105,7 +105,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The fields of a choice in a file."""
+    """The fields with which a choice is stored in a file."""
 
     method: str
     steps: tuple[StepSpec, ...]

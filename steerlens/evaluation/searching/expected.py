@@ -22,9 +22,9 @@ Rank = Callable[[Gains], tuple[float, ...]]
 
 
 _OFTEN = 0.25
-"""The share of held-out concepts from which on a plan counts as often chosen in folds."""
+"""A plan counts as often chosen in folds if it was chosen for at least this share of the held-out concepts."""
 _LISTED = 2
-"""The number of plans with bad texts that are named in words."""
+"""The largest number of skipped plans that a description lists."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class KeptExpected:
-    """The fields of ``Expected`` in a file."""
+    """The fields with which an ``Expected`` object is stored in a file."""
 
     best: tuple[StepSpec, ...]
     tried: int
@@ -188,7 +188,7 @@ def expected(
         seed: the seed of the folds and the intervals.
 
     Returns:
-        The expected gain, and the plans whose harm to texts decides about the choice: the best plan and the plans that were
+        The expected gain, and the plans whose effect on texts must be within the limits: the best plan and the plans that were
         chosen for at least a quarter of the concepts. The list is empty if the best plan does not even help on the concepts
         of the choice.
     """

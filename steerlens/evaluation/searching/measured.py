@@ -178,15 +178,15 @@ class ScoreCache:
         return [outcome for at in range(len(self.parts[locale])) for outcome in self._bases[locale, at]]
 
     def of_outcomes(self, outcomes: Sequence[Outcome], writings: Sequence[Writing] | None = None) -> Measured:
-        """Returns the scores of a locale's outcomes as numbers. Scores of generated text are included if the generated texts
-        are given."""
+        """Returns the value of each score for each outcome of a locale. Scores of generated text are included if the generated
+        texts are given."""
         texts: Sequence[Writing | None] = writings if writings is not None else [None] * len(outcomes)
         each = list(zip(outcomes, texts, strict=True))
         rows = [[value_of(score, outcome, self.english, writing) for outcome, writing in each] for score in self.scores]
         return Measured(np.array(rows, dtype=float), np.array([outcome.valid for outcome in outcomes]))
 
     def note(self, locale: str, at: int, spec: PlanSpec, measured: Measured) -> None:
-        """Stores the results of a spec on a part of a locale. The results may come from a sweep."""
+        """Stores the results of a spec on one part of a locale's items. The results may come from a sweep."""
         self._measured[locale, at, spec] = measured
 
     def forget_incomplete(self, specs: Iterable[PlanSpec]) -> None:
@@ -199,7 +199,7 @@ class ScoreCache:
                 del self._measured[x, at, spec]
 
     def tried(self, locales: Sequence[str]) -> list[PlanSpec]:
-        """Returns the specs that were run on all parts of the locales, in the order in which the specs were run. The empty
+        """Returns the specs that were run on all items of the locales, in the order in which the specs were run. The empty
         spec of the unsteered model is included."""
         parts = [(x, at) for x in locales for at in range(len(self.parts[x]))]
         first = parts[0]
@@ -262,7 +262,7 @@ class ScoreCache:
             locales: the locales for which a plan is chosen together. Specs were run in each of the locales.
 
         Raises:
-            SettingsError: a score that the contrasts are meant to raise cannot be measured on any item of the unsteered
+            SettingsError: a score that the contrasts are meant to raise cannot be measured on any item with the unsteered
                 model.
         """
         for aim in map(score_of, self.aims):
@@ -302,7 +302,7 @@ def mean_gains(scores: Sequence[Score], aims: Sequence[str], before: Values, aft
     are also left out if one kind of items has no values.
 
     Args:
-        scores: the scores in the rows.
+        scores: the scores, in the order of the rows of the values.
         aims: the scores that the contrasts are meant to raise.
         before: the unsteered values.
         after: the steered results.

@@ -130,8 +130,8 @@ class Gains(Mapping[str, float]):
 
 
 Objective = Callable[[Gains], float]
-"""The objective is a function of the gains of a plan. A larger value is better, and a plan is chosen only if its value is
-larger than the value for gains of 0."""
+"""An objective is a function that returns one number for the gains of a plan. A larger value is better, and a plan is chosen
+only if its value is larger than the value for the unsteered model, whose gains are all 0."""
 
 OBJECTIVES: dict[str, Objective] = {LESSER_GAIN: lambda gains: gains.worst, "sum of gains": lambda gains: gains.total}
 """The built-in objectives: the smallest gain, or the sum of the gains, over all scores that the contrasts are meant to raise.
@@ -143,7 +143,7 @@ def objective_of(given: str | Score | Objective) -> tuple[str, Objective]:
 
     Raises:
         UnknownNameError: there is no such objective.
-        SettingsError: a score has the name of a built-in score.
+        SettingsError: one of your own scores has the name of a built-in score.
     """
     if isinstance(given, Score):
         return objective_of(score_of(given).name)

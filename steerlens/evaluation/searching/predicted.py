@@ -18,7 +18,7 @@ class Predictor:
     that was run at the same layer."""
 
     def __init__(self, cache: ScoreCache, anchors: Sequence[PlanSpec]) -> None:
-        """Runs one forward and one backward pass for each part.
+        """Runs one forward and one backward pass on the items of each part.
 
         Args:
             cache: the cache with the results of the anchors.
@@ -33,7 +33,7 @@ class Predictor:
         self._known = {(x, name): self._anchored(x, name, own, anchors) for x, own in pieces.items() for name in layers}
 
     def _slopes(self, layers: Mapping[str, list[int]], tokens: SteeredTokens) -> dict[str, list[dict[str, Attribution]]]:
-        """Returns the slopes of each locale's parts, by vector and layer. Interventions that are not additions have no
+        """Returns the slopes of each locale's parts, by vector and layer. Interventions that do not add a vector have no
         slopes."""
         cache, parts = self.cache, {}
         for x, each in cache.parts.items():

@@ -70,7 +70,7 @@ class Tested(ResultTable):
     Columns: choice, method (a contrast's name, surgical or best), locale (``mean``: over locales), plan, score, n (concepts),
     value, change, low and high (the change's 95% interval), p. ``choice`` is ``own`` for each locale's own choice and ``all``
     for the choice for all locales. The scores are the scores of the contrasts and english_centric. ``p`` is the two-sided
-    p-value for the hypothesis of no change. Correct ``p`` if you make claims about several plans.
+    p-value for the hypothesis of no change. Correct ``p`` for multiple comparisons if you make claims about several plans.
     """
 
     columns: ClassVar[tuple[str, ...]] = (

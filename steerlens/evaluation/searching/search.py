@@ -57,11 +57,11 @@ def search(
 
     Vectors are made from concepts of ``items``, and the same concepts are scored. Each fold of concepts is scored under
     vectors from the other folds, so no concept is scored under a vector that was made from the same concept. Each vector is
-    first run with one strength at some of the layers (their number is the setting ``first_layers``). The other strengths are
-    predicted from the first results and from the derivatives, as in the mode ``screened`` of ``sweep``. Then the most
-    promising cells are run. The best cells of all contrasts are combined and run together, because contrasts interact. The
-    best plan of each method is then improved by hill climbing, which changes one layer, one strength or the tokens at a time.
-    Only plans that were run and are within the limits can be chosen. The final vectors are taken from all folds.
+    first run with one strength at some of the layers (as many layers as the setting ``first_layers`` says). The other
+    strengths are predicted from the first results and from the derivatives, as in the mode ``screened`` of ``sweep``. Then the
+    most promising cells are run. The best cells of all contrasts are combined and run together, because contrasts interact.
+    The best plan of each method is then improved by hill climbing, which changes one layer, one strength or the tokens at a
+    time. Only plans that were run and are within the limits can be chosen. The final vectors are taken from all folds.
 
     Args:
         model: the model that is steered.
@@ -185,8 +185,8 @@ def _check_each(cache: ScoreCache) -> None:
 
 
 def _tried(cache: ScoreCache, objective: Objective, limits: Limits) -> Tried:
-    """Returns a table of every spec that was run in each locale. Specs that were run in all locales also have a row over all
-    locales."""
+    """Returns a table of every spec that was run in each locale. Specs that were run in all locales also have a row for all
+    locales together."""
     import pandas as pd
 
     rows, names = [], [score.name for score in tested_scores(cache)]

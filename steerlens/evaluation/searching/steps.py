@@ -14,21 +14,22 @@ from steerlens.settings import Limits
 from steerlens.steering import PlanSpec
 
 _CLOSE = 1e-3
-"""The largest difference of graded gains at which two plans with the same number of right answers count as equal: a tenth of
-a percentage point."""
+"""The largest difference between the gains (in graded forms of scores) of two plans that count as equal: a tenth of a
+percentage point. The second plan must also have at least as many right answers as the first plan."""
 CANDIDATES = 3
-"""The number of cells of each contrast that are combined."""
+"""The number of cells of each contrast that are combined with cells of other contrasts."""
 
 
 def own_score(aim: str) -> Rank:
-    """Returns a function that ranks plans by the graded gain of one score. On few items, the graded gain is more precise than
-    the gain of the score itself. Ties are decided by the gain of the score itself, and then by the margin."""
+    """Returns a function that ranks plans by the gain in the graded form of one score (such as the preference for the right
+    answer). On few items, this gain is more precise than the gain in the score itself. Ties are decided by the gain in the
+    score itself, and then by the gain in the margin."""
     return lambda gains: (_told(gains.by_degrees().gain(aim)), gains.gain(aim), _told(gains.finer(aim)))
 
 
 def net_score(aim: str) -> Rank:
-    """Returns a function that ranks plans by the graded gain of one score, minus the losses in the scores of the other
-    contrasts."""
+    """Returns a function that ranks plans by the gain in the graded form of one score, minus the losses in the scores of the
+    other contrasts."""
 
     def rank(gains: Gains) -> tuple[float, ...]:
         fine = gains.by_degrees()
@@ -38,8 +39,9 @@ def net_score(aim: str) -> Rank:
 
 
 def joint_score(objective: Objective) -> Rank:
-    """Returns a function that ranks plans by the objective of the graded gains. Ties are decided by the objective of the gains
-    themselves, then by the sum of the gains, and then by the margins."""
+    """Returns a function that ranks plans by the objective, computed from the gains in the graded forms of the scores. If two
+    plans are equal, the objective of the gains in the scores themselves decides, then the sum of these gains, and then the
+    margins."""
     return lambda gains: (_told(objective(gains.by_degrees())), objective(gains), gains.total, _told(gains.margins))
 
 
@@ -57,7 +59,8 @@ class Aim:
     rank: Rank
     limits: Limits = NO_LIMITS
     texts: TextCosts | None = None
-    """The harm to texts, which a chosen plan must keep within limits. ``None`` means that texts are not measured."""
+    """The object that measures the harm of plans to texts. The harm of a chosen plan must be within the limits. ``None`` means
+    that texts are not measured."""
 
     def ordered(self, specs: Iterable[PlanSpec]) -> list[PlanSpec]:
         """Returns specs that were run, with the best spec first. Specs within the limits come before all other specs. If two
@@ -93,8 +96,8 @@ class Aim:
             specs: the specs that were run. Specs outside the limits are skipped.
             aims: the scores that are reported.
             seed: the seed of the folds.
-            weaker: a function that is called with the best spec that is left. It runs and returns specs with a smaller
-                strength that were not run before.
+            weaker: a function that is called with the best spec that is left. The function runs and returns specs with a
+                smaller strength that were not run before.
         """
         found, skipped, fit = None, list[str](), list(dict.fromkeys(specs))
         while fit := self._fit(fit):

@@ -104,8 +104,8 @@ def _resampled(cache: ScoreCache, locale: str, specs: Sequence[PlanSpec], seed: 
     """Returns each spec's gains over all concepts, followed by its gains in bootstrap resamples of each score's concepts. The
     same resamples are used for all specs.
 
-    A score is averaged over the items on which it can be measured under all specs. A score that no item has under all specs is
-    left out.
+    A score is averaged over the items on which it can be measured under all specs. A score that cannot be measured on any item
+    under all specs is left out.
     """
     told = {score.name: cache.told(locale, score, specs) for score in cache.scores}
     found = []

@@ -38,7 +38,7 @@ class TextCost:
     model gives NaN or infinity under the plan."""
     repetition: float | None
     """The change of the repetition in generated texts. ``None`` means that no texts were generated, because the perplexity was
-    already over its limit, or because repetition has no limit."""
+    already over its limit, repetition has no limit, or the model cannot generate texts."""
 
     def __str__(self) -> str:
         more = "" if self.repetition is None else f", repetition {self.repetition:+.2f}"
@@ -46,15 +46,15 @@ class TextCost:
 
 
 class TextCosts:
-    """Measures texts of dev concepts under plan specs. Texts are read and written only for a plan spec that is about to be
-    chosen, and every result is stored."""
+    """Measures the effect of plan specs on texts of dev concepts. Texts are scored and generated only for a plan spec that is
+    about to be chosen. Every result is stored."""
 
     def __init__(self, cache: ScoreCache, limits: TextLimits, seed: int = 0) -> None:
         """Draws the concepts. The model is not run yet.
 
         Args:
             cache: the model, the dev items and the vectors.
-            limits: the limits, and the number of texts.
+            limits: the limits on the effect on texts, with the number of concepts that are drawn.
             seed: the seed of the draw of concepts.
         """
         self.cache, self.limits = cache, limits
@@ -81,8 +81,8 @@ class TextCosts:
         return True
 
     def refused(self, spec: PlanSpec, locales: tuple[str, ...]) -> bool:
-        """Returns whether a plan spec contains a plan spec that was refused in the same locales. The steps of the plan spec then
-        have at least the strengths of the refused steps. Nothing is measured.
+        """Returns whether a plan spec contains a plan spec that was refused in the same locales. A plan spec contains another
+        plan spec if it has all steps of the other plan spec with at least the same strengths. No text is measured.
 
         Args:
             spec: the plan spec.
@@ -129,7 +129,8 @@ class TextCosts:
 
     @property
     def _writes(self) -> bool:
-        """Whether texts are generated. Some models only score texts, and their repetition has no limit."""
+        """Whether texts are generated. Some models can only score texts. For these models, the limit on repetition is not
+        checked."""
         return self.limits.repetition is not None and self.cache.model.capabilities.generation
 
     @property
@@ -144,8 +145,8 @@ class TextCosts:
         task_of: Callable[[Part, SteeringPlan | None], Task],
         values: Callable[[Any, "pd.DataFrame"], list[float]],
     ) -> float:
-        """Returns the mean change of the numbers of texts against the unsteered model, over the texts of some locales. Numbers
-        that are not known yet are measured."""
+        """Returns the mean change of a measure (such as the log perplexity) under a plan spec, compared with the unsteered
+        model. The mean is over the texts of some locales. Values that are not known yet are measured."""
         both = [(one, x) for x in locales for one in (PlanSpec(), spec)]
         wanted = [(key, self._parts[key[1]]) for key in both if key not in known]
         tasks = [task_of(part, key[0].plan(part.vectors) if key[0].steps else None) for key, part in wanted]
@@ -164,8 +165,8 @@ def _limit(limit: float | None) -> float:
 
 
 def _drawn(parts: list[Part], concepts: int, seed: int) -> Part:
-    """Returns some concepts of each kind of one locale, with their vectors. The concepts are those of the first part and of other
-    parts with the same vectors. In a search, the first part is the first fold."""
+    """Returns some concepts of each kind of one locale, with their vectors. The concepts are drawn from the first part and
+    from other parts with the same vectors. In a search, the first part is the first fold."""
     first = [*map(id, parts[0].vectors.values())]
     same = [part for part in parts if [*map(id, part.vectors.values())] == first]
     items = Items(tuple(item for part in same for item in part.items)).sample(concepts, seed=seed)

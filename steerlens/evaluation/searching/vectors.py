@@ -16,10 +16,10 @@ from steerlens.steering import Contrast, Intervention, SteeringVector, VectorSet
 
 
 def summed(pieces: Sequence[SteeringVector]) -> SteeringVector:
-    """Returns the vector of all pairs from which some vectors were taken. The result is the mean of the vectors, weighted by
-    their numbers of pairs.
+    """Returns the vector that is taken from the pairs of all given vectors together. The result is the mean of the vectors,
+    weighted by their numbers of pairs.
 
-    The result does not contain the component of the positive prompts' mean, because this component is not known.
+    The field ``positive`` of the result is empty, because the component of the positive prompts' mean is not known.
     """
     n = sum(piece.n for piece in pieces)
     directions = torch.stack([piece.directions.double() * (piece.n / n) for piece in pieces]).sum(dim=0).float()
@@ -48,7 +48,7 @@ class CrossFit:
             items: the items for pairs and for scoring.
             locales: the locales that are searched.
             contrasts: the contrasts from which vectors are taken.
-            layers: block indices.
+            layers: the block indices of the layers at which vectors are taken.
             settings: the settings with the number of folds, and with the numbers of concepts for vectors and for scoring.
             batch_size: the number of prompts or items in a batch.
             running: the executor that runs tasks, and the folder for results. ``None`` reads the prompts in this process and

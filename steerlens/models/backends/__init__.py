@@ -14,7 +14,7 @@ def backend_of(model: Any, name: str = "") -> Any:
 
     Args:
         model: a ``TransformerBridge``, a ``HookedTransformer``, or a ``Backend``.
-        name: the name of the model; ``""`` uses its own name.
+        name: the name of the model; ``""`` uses the model's own name.
 
     Raises:
         ModelError: steerlens cannot use this model of TransformerLens.

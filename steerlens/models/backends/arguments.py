@@ -1,4 +1,5 @@
-"""Cuts the arguments of a block to the last columns, and repeats them for copies of a batch. The residual stream is left out.
+"""Cuts the arguments of a block to the last columns of a batch, and repeats the arguments for copies of the batch. The residual
+stream is not one of these arguments.
 
 The name of an argument decides how the argument is changed. The shape of an argument never decides this.
 """
@@ -18,7 +19,8 @@ Arguments = dict[str, Any]
 """A block's arguments by name, without its residual stream."""
 
 _BY_TOKEN = {"position_ids", "position_embeddings", "per_layer_input", "original_hidden_states", "mamba_attention_mask"}
-"""Names of arguments ``[row, pos, …]``, with one value for each token. A single row may be used for all rows."""
+"""Names of arguments ``[row, pos, …]``, with one value for each token. If an argument has a single row, the row applies to all
+rows of the batch."""
 _MASKS = {"attention_mask", "causal_mask"}
 """Names of arguments ``[row, 1 or head, query, key]``, or ``[row, pos]`` if a block keeps a state."""
 _BY_COLUMN = {"cache_position"}

@@ -40,7 +40,7 @@ class BridgeBackend:
 
         Args:
             tl: the ``TransformerBridge``.
-            name: the model's name; ``""`` uses the bridge's own name.
+            name: the model's name; ``""`` uses the name in the bridge.
 
         Raises:
             ModelError: the model is an encoder-decoder model, is not one sequence of blocks, is a Falcon with ALiBi, or has no
@@ -65,8 +65,8 @@ class BridgeBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All operations, except generation for models without Hugging Face's ``generate``, and gradients for quantized models
-        without derivatives."""
+        """The operations that are supported. Generation is not supported if the model has no ``generate`` of Hugging Face, and
+        gradients are not supported if the quantized weights have no derivatives. All other operations are supported."""
         generates = callable(getattr(self.tl.original_model, "generate", None))
         return Capabilities(
             packed_choices=True,
@@ -86,7 +86,7 @@ class BridgeBackend:
 
     @property
     def block_devices(self) -> tuple[torch.device, ...]:
-        """The device that each block runs on. The weights of a block may be kept on another device or on disk."""
+        """The device on which each block runs. The weights of a block may be kept on another device or on disk."""
         return tuple(map(device_of, self.tl.blocks))
 
     @property
@@ -125,8 +125,8 @@ class BridgeBackend:
         return dict.fromkeys(parameter for parameter in each if parameter is not None)
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """Returns the memory, version and dtype of each weight. For weights on disk, returns the files with their times and
-        sizes."""
+        """Returns the memory address, version and dtype of each weight. For weights on disk, returns the files with their times
+        and sizes."""
         return (*(stamp(own) for own in self.parameters() if not own.is_meta), *stamp_of(self.kept))
 
     def weights_digest(self) -> str:
@@ -135,7 +135,7 @@ class BridgeBackend:
         return weights_digest({name.replace("._original_component", ""): t for name, t in state.items()})
 
     def hooks_on(self) -> tuple[object, ...]:
-        """Returns the hooks on all modules, except the hook that records passes."""
+        """Returns the hooks on all modules, except the hook that records passes and the hooks of libraries that only read."""
         return hooks_on(self.tl)
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
@@ -165,7 +165,8 @@ class BridgeBackend:
         return self.tl.ln_final(residual).to(residual.device)
 
     def unembedding(self) -> Unembedding:
-        """Returns the weights of the bridge, with the factor and the soft cap in the configuration."""
+        """Returns the unembedding with the weights of the bridge, and with the logit factor and the soft cap in the
+        configuration."""
         config = self.tl.original_model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
         head, own = self.tl.unembed, getattr(self.tl.unembed.original_component, "weight", None)
@@ -224,7 +225,7 @@ class BridgeBackend:
 
     @contextmanager
     def attending(self, before: KeyValues | None, keep: int) -> Iterator[KeyValues]:
-        """Gives each block's attention a cache of Hugging Face's kind."""
+        """Gives each block's attention a cache object of Hugging Face's class ``Cache``."""
         with attending(self, before, keep) as kept:
             yield kept
 

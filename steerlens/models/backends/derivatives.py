@@ -1,5 +1,5 @@
-"""Checks whether derivatives pass back through the parts of a model's blocks. Kernels for quantized weights may not pass
-derivatives on."""
+"""Checks whether a backward pass gives derivatives through all parts of a model's blocks. Kernels for quantized weights may have
+no derivatives."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

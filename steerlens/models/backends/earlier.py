@@ -10,7 +10,7 @@ from transformers.cache_utils import Cache
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """The earlier tokens that one block's attention sees in front of the block's own tokens, and the keys and values that are
+    """The earlier tokens that one block's attention sees in front of the tokens of a pass, and the keys and values that are
     kept."""
 
     index: int
@@ -18,9 +18,9 @@ class Earlier:
     before: tuple[Tensor, Tensor] | None
     """The keys and the values of the earlier tokens, each ``[row, head, key, d_head]``."""
     keep: int
-    """The number of the block's own tokens whose keys and values are kept."""
+    """The number of the pass's first tokens whose keys and values are kept."""
     kept: dict[int, tuple[Tensor, Tensor]]
-    """The kept keys and values by block, for the earlier tokens and for the first ``keep`` tokens of the block itself."""
+    """The kept keys and values by block, for the earlier tokens and for the first ``keep`` tokens of the pass."""
     a_copy_each: bool
     """Whether ``before`` contains one row for each copy of the batch, and not one row for each row of the batch."""
 
@@ -49,7 +49,7 @@ class EarlierCache(Cache):  # type: ignore[misc]
         return 0 if self.earlier.before is None else int(self.earlier.before[0].shape[2])
 
     def get_mask_sizes(self, query_length: int, *_: Any, **__: Any) -> tuple[int, int]:
-        """Returns the number of keys that the block's queries see, and the position 0 of the first key."""
+        """Returns the number of keys that the block's queries see, and the position of the first key, which is 0."""
         return self.get_seq_length() + query_length, 0
 
 

@@ -1,7 +1,7 @@
 """Runs a ``HookedTransformer``, the model of TransformerLens 2 and 3 that has its own weights.
 
-TransformerLens 4 has no ``HookedTransformer``, so the class is not imported here and is recognized by its name. The code was read
-and tested with TransformerLens 2.16.1 and 3.7.3.
+TransformerLens 4 has no ``HookedTransformer``, so the class is not imported here and is recognized by its name. This module was
+written for and tested with TransformerLens 2.16.1 and 3.7.3.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class HookedBackend:
 
         Args:
             tl: the ``HookedTransformer``.
-            name: the model's name; ``""`` uses its own name.
+            name: the model's name; ``""`` uses the name in the configuration.
 
         Raises:
             ModelError: the model has no tokenizer, attends in both directions, or predicts something other than its own tokens.
@@ -65,7 +65,7 @@ class HookedBackend:
     @property
     def capabilities(self) -> Capabilities:
         """The operations that are supported. Choices can be packed if attention accepts a mask and positions are not counted by
-        column. Keys are not reused."""
+        column. The keys and values of earlier passes are not reused."""
         positions, config = self.tl.cfg.positional_embedding_type, self.tl.cfg
         takes_masks = all("additive_attention_mask" in signature(block.attn.forward).parameters for block in self.tl.blocks)
         return Capabilities(
@@ -81,7 +81,7 @@ class HookedBackend:
 
     @property
     def block_devices(self) -> tuple[torch.device, ...]:
-        """The device that each block runs on."""
+        """The device on which each block runs."""
         return tuple(block.attn.W_O.device for block in self.tl.blocks)
 
     @property
@@ -112,7 +112,7 @@ class HookedBackend:
         return self.tl.parameters()
 
     def weights_stamp(self) -> tuple[object, ...]:
-        """Returns the memory, version and dtype of each weight."""
+        """Returns the memory address, version and dtype of each weight."""
         return tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype) for t in self.parameters())
 
     def weights_digest(self) -> str:
@@ -146,7 +146,7 @@ class HookedBackend:
         return self.tl.ln_final(residual.to(self.block_devices[-1])).to(residual.device)
 
     def unembedding(self) -> Unembedding:
-        """Returns the weights of ``unembed``, with the soft cap in the configuration."""
+        """Returns the unembedding with the weights of ``unembed``, and with the soft cap in the configuration."""
         cap, bias = float(self.tl.cfg.output_logits_soft_cap), self.tl.unembed.b_U.detach()
         return Unembedding(self.tl.unembed.W_U.detach().T, bias if bool(bias.any()) else None, cap if cap > 0 else None)
 

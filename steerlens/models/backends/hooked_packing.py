@@ -36,8 +36,8 @@ def padding_of(batch: TokenBatch, copies: int = 1) -> Int[Tensor, "row pos"]:
 
 @contextmanager
 def packed(tl: Any, batch: TokenBatch, copies: int = 1) -> Iterator[None]:
-    """Makes attention and positions follow the batch's mask and positions, for passes inside the ``with`` block. Other batches
-    are not changed.
+    """Makes passes inside the ``with`` block use the mask and the positions of a batch of packed rows. For any other batch,
+    nothing is changed.
 
     Args:
         tl: the ``HookedTransformer``, which is given ``padding_of(batch, copies)``.

@@ -22,7 +22,8 @@ from steerlens.models.passes import TWO_THREADS, Generation, ModelState, SeenPas
 
 _states: "WeakKeyDictionary[torch.nn.Module, ModelState]" = WeakKeyDictionary()
 _embedded: "WeakKeyDictionary[torch.nn.Module, list[Tensor]]" = WeakKeyDictionary()
-"""The prompt's tokens and the tokens generated so far, by the embedding of the model that is generating."""
+"""The tokens of the prompt and the tokens generated so far, for each model that is generating. The key is the embedding of the
+model."""
 
 
 def watch(tl: Any) -> ModelState:
@@ -87,7 +88,7 @@ def _note_tokens(embed: Any, args: tuple[Any, ...]) -> None:
 
 
 def _seen(tl: Any, state: ModelState, given: dict[str, Any]) -> SeenPass | None:
-    """Returns a pass that other code runs, or ``None`` if its tokens are not known."""
+    """Returns the record of a pass that other code runs, or ``None`` if the tokens of the pass are not known."""
     held, mask = given.get("past_kv_cache"), given.get("attention_mask")
     past = 0 if held is None else int(held[0].past_keys.shape[1])
     tokens = _tokens(tl, given, past)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from steerlens.models.backends.hooked import HookedBackend
 
 _FOR_SPEED = ("use_cache", "cache_implementation", "prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_model")
-"""Settings that need a cache. Settings of the cache change only the speed and not the text, so they are ignored."""
+"""Generation settings that need a key-value cache. These settings change only the speed and not the text, so they are ignored."""
 
 
 def written_by(backend: "HookedBackend", batch: TokenBatch, max_new_tokens: int, settings: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from steerlens.models.backends.watching import modules_of
 
 
 def device_of(module: torch.nn.Module) -> torch.device:
-    """Returns the device that a part of a model runs on: the device that accelerate chose, or otherwise the device of the part's
+    """Returns the device on which a part of a model runs: the device that accelerate chose, or otherwise the device of the part's
     first weight.
 
     Args:
@@ -124,14 +124,14 @@ def stamp_of(kept: list[Tensor | Path]) -> tuple[object, ...]:
     """Returns values that change when offloaded weights change, without reading the weights.
 
     Args:
-        kept: the tensors and files that the weights are read from.
+        kept: the tensors and files from which the weights are read.
     """
     return tuple(_file(each) if isinstance(each, Path) else stamp(each) for each in kept)
 
 
 def stamp(weight: Tensor) -> tuple[object, ...]:
-    """Returns the memory, version and dtype of a weight. The returned values change when the weight is replaced or changed in
-    place.
+    """Returns the memory address, version and dtype of a weight. The returned values change when the weight is replaced or
+    changed in place.
 
     Args:
         weight: a weight with values.
@@ -167,8 +167,8 @@ def _offloaded(model: torch.nn.Module) -> Iterator[tuple[Any, str]]:
 
 
 def _hook(module: torch.nn.Module) -> Any:
-    """Returns accelerate's hook on a module that knows the module's device; ``None`` if there is no hook. Hooks that offload come
-    first."""
+    """Returns accelerate's hook that knows the device of a module; ``None`` if there is no such hook. If a module has several
+    such hooks, a hook that offloads weights is preferred."""
     left, found = [module.__dict__.get("_hf_hook")], None
     while left:
         hook = left.pop()

@@ -21,8 +21,8 @@ KeyValues = Mapping[int, tuple[Float[Tensor, "_ head key d_head"], Float[Tensor,
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The operations that a backend supports at all. For the first three operations, ``capabilities.py`` also tests each
-    model."""
+    """The operations that a backend supports. For the first three operations, ``capabilities.py`` also tests each model, because
+    some models do not support them."""
 
     packed_choices: bool
     """Whether the model accepts a mask ``[batch, 1, pos, key]``, so that all choices of a prompt can be in one row."""
@@ -50,7 +50,8 @@ class CachedPass:
     batch: TokenBatch
     """The rows of the pass."""
     start: int
-    """The first column that is kept, and that is computed again when the pass is resumed. Earlier columns do not change."""
+    """The first column for which results are kept. This column and all later columns are computed again when the pass is resumed.
+    Earlier columns do not change."""
     residuals: dict[int, Float[Tensor, "batch pos d_model"]]
     """The residual stream after each of the requested layers, from column ``start`` onward."""
     final: Float[Tensor, "batch pos d_model"]
@@ -121,7 +122,7 @@ class Backend(Protocol):
         """Returns every hook that changes what the model computes, including hooks that the user set."""
 
     def final(self, batch: TokenBatch) -> Float[Tensor, "batch pos d_model"]:
-        """Returns the final residuals of a ``batch``. Nothing is unembedded."""
+        """Returns the final residuals of a ``batch``. No logits are computed."""
 
     def residuals_after(self, batch: TokenBatch, layers: Sequence[int], read: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
         """Returns the result of ``read`` for the residual stream after each of some layers. The blocks above the highest of these
@@ -193,8 +194,8 @@ class Backend(Protocol):
                 above the lowest index run, and only on the columns from ``cached.start`` onward.
             before: keys and values of the tokens before ``start``; ``None`` uses the keys and values of the cached pass.
             keep: the number of columns whose keys and values are kept.
-            a_copy_each: whether ``before`` contains one row for each copy that has entered below the block, and not for each
-                row of the batch.
+            a_copy_each: whether ``before`` contains, at each block, one row for each copy that entered at a lower block. With
+                ``False``, ``before`` contains one row for each row of the batch, or a single row.
 
         Returns:
             The final residuals and the kept keys and values. Streams that entered at lower blocks come first.

@@ -32,7 +32,7 @@ class _Own:
     calls: tuple[Arguments, ...]
     """The arguments of each block in addition to its residual: mask, positions, rotary embeddings."""
     before: KeyValues
-    """The keys and values of the shared prefix and of the columns before the pass' start."""
+    """The keys and values of the shared prefix and of the columns before the first kept column."""
 
 
 @torch.no_grad()
@@ -134,7 +134,7 @@ _on_both: "WeakSet[Any]" = WeakSet()
 
 def stands_on_both(hook: object) -> bool:
     """Returns whether a hook is both on a wrapper and on Hugging Face's module inside the wrapper. A hook on both modules has the
-    same effect if it runs once or twice."""
+    same effect whether it runs once or twice."""
     return hook in _on_both
 
 

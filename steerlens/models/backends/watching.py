@@ -84,14 +84,14 @@ def watched(model: Any) -> Iterator[ModelState]:
 
 
 def only_reads(hook: object) -> bool:
-    """Returns whether a hook changes nothing: the hook that ``watch`` installed, or a hook with which a library reads what is
-    computed."""
+    """Returns whether a hook changes nothing. This is true for the hook that ``watch`` installs, and for hooks with which a
+    library reads the outputs of modules."""
     return hook is _note or str(getattr(hook, "__module__", "")).startswith(_READERS)
 
 
 def _generate(owner: Any, *args: Any, _own: Any = None, **settings: Any) -> Any:
-    """Runs the owner's own ``generate`` (of its class, or set on this object alone), and records the prompt's length for the
-    passes inside."""
+    """Runs the original ``generate`` of a model or bridge, and records the prompt's length for the passes inside. The original
+    ``generate`` is the method of the class, or a function that was set on this object alone."""
     generate, state = _own or MethodType(type(owner).generate, owner), _states.get(owner)
     if state is None:  # a copy of a watched model
         return generate(*args, **settings)

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _FORKS = ("use_split_qkv_input", "use_attn_in", "use_attn_result", "use_hook_mlp_in")
 """Settings of a bridge with which its blocks compute more than Hugging Face's blocks."""
 _ALIKE = {torch.float32: 1e-5, torch.float64: 1e-5}
-"""The largest relative difference of a final residual, from rounding. In half precision, the largest difference is 0.02."""
+"""The largest relative difference of a final residual that counts as a rounding error. In half precision, the limit is 0.02."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ class Wrappers:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Replaces the wrappers of parts without hooks by Hugging Face's own modules, inside the context, if the modules give the
-        same results."""
+        """Replaces the wrappers of parts without hooks by Hugging Face's own modules, inside the ``with`` block. If a test showed
+        that the modules give other results, nothing is replaced."""
         if self._alike is None:
             self._alike = self._tried()
         removed = [part for part in self._parts if self._may_leave(part)] if self._alike and not self._forks() else []

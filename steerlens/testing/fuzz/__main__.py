@@ -18,7 +18,7 @@ from steerlens.testing.fuzz.targets import TARGETS, shares
 
 
 def main() -> int:
-    """Runs the cases. Returns 1 if a case found a fault."""
+    """Runs the cases. Returns 1 if a case ends in a fault."""
     parser = argparse.ArgumentParser(prog="python -m steerlens.testing.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", help=f"The targets. Default: all of {', '.join(TARGETS)}.")
     parser.add_argument("--cases", type=int, default=10_000, help="How many cases. Default: %(default)s.")
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, default=Path("build/fuzz"), help="Where cases with faults are kept. Default: %(default)s."
     )
-    parser.add_argument("--again", type=Path, metavar="FILE", help="Run a case again that was kept in this file.")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="Run the case in this file again.")
     args = parser.parse_args()
     if unknown := set(args.targets) - set(TARGETS):
         parser.error(f"unknown targets: {', '.join(sorted(unknown))}")

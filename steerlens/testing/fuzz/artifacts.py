@@ -29,7 +29,7 @@ def _vector(name: str = "EN", locale: str = "es-ES") -> Any:
 
 
 def vectors() -> Any:
-    """Returns a set of steering vectors in two locales, and of edits with another operation."""
+    """Returns a vector set with steering vectors in two locales, and with edits of two other operations."""
     from steerlens.steering import VectorSet
 
     own = [_vector(name, locale) for name in ("EN", "LOC") for locale in LOCALES]
@@ -88,22 +88,23 @@ def _stack_load(folder: Path) -> None:
     from steerlens.activations import ResidualStack
 
     found = ResidualStack.load(folder / "stack.safetensors")
-    right(len(found.table()) == len(found.prompts), "a table of other prompts")
-    right(found.residuals.shape[0] == len(found.layers), "layers that are not those of the residuals")
+    right(len(found.table()) == len(found.prompts), "a table with another number of prompts")
+    right(found.residuals.shape[0] == len(found.layers), "a number of layers that does not fit the residuals")
     _same(found, ResidualStack.load, lambda own: (own.layers, own.prompts, own.fingerprint, own.residuals.numpy().tobytes()))
 
 
 def _same(found: Any, load: Callable[[Path], Any], seen: Callable[[Any], Any]) -> None:
-    """Saves a loaded object, and loads it again."""
+    """Saves a loaded object, loads it again, and checks that the two objects are equal."""
     try:
         found.save(_AGAIN)
-        right(seen(load(_AGAIN)) == seen(found), "another object where it is saved and loaded again")
+        right(seen(load(_AGAIN)) == seen(found), "a different object after it is saved and loaded again")
     finally:
         _AGAIN.unlink(missing_ok=True)
 
 
 def _frame(columns: tuple[str, ...], **known: Any) -> Any:
-    """Returns a table of two rows with some columns. The columns contain numbers, except known columns with texts."""
+    """Returns a table of two rows with some columns. The columns contain numbers, except the columns that must contain
+    texts."""
     import pandas as pd
 
     texts = {"method": "EN", "locale": "es-ES", "score": "transfer", "kind": "factual", "vector": "EN", "tokens": "all"}
@@ -139,7 +140,7 @@ def _table_load(folder: Path) -> None:
     try:
         found = Answers.load(folder / "answers.parquet")
         right(isinstance(found.meta, dict) and set(Answers.columns) <= set(found.frame.columns), "a table without its columns")
-        right(len(found.to_frame()) == len(found.frame), "other rows")
+        right(len(found.to_frame()) == len(found.frame), "a copy of the table with another number of rows")
         found.check(model=FINGERPRINT.to_dict(), items="x")
     finally:
         SCORES.clear()
@@ -226,7 +227,7 @@ def _caches_load(folder: Path) -> None:
 
     is_complete(folder / "kept")
     os.environ["STEERLENS_CACHE"] = str(folder)
-    right(all(own.bytes_per_token > 0 for own in _kept().values()), "a memory of no bytes")
+    right(all(own.bytes_per_token > 0 for own in _kept().values()), "a token that needs no memory")
 
 
 def _card_write(folder: Path) -> None:

@@ -69,7 +69,7 @@ def _damage(valid: Tree, random: Random) -> Tree:
 
 
 def _load(folder: Path) -> None:
-    """Runs a command up to the point at which a model would be read. Paths that point outside the folder are left out."""
+    """Runs a command up to the point at which a model would be read. A command with a path outside the folder is not run."""
     from steerlens import cli
     from steerlens.models import loading
 

@@ -133,7 +133,8 @@ def npz(content: bytes, random: Random) -> bytes:
 
 
 def gguf(content: bytes, random: Random) -> bytes:
-    """Writes a number at a place for a length, a type or an offset. The place is at the start, or after the name of a key."""
+    """Overwrites a length, a type or an offset with another number. The overwritten number is near the start of the file, or
+    after the name of a key."""
     found = [content.find(key) + len(key) for key in _KEYS if key in content]
     at = random.choice([*found, 4, 8, 16]) + random.choice((0, 0, 4, 8, 12, 16))
     width = random.choice((4, 8))

@@ -29,7 +29,10 @@ def _control_load(folder: Path) -> None:
 
 
 def _check_vector(vector: Any) -> None:
-    right(bool(vector.directions.isfinite().all()) and set(vector.layers) <= set(range(LAYERS)), "numbers or layers")
+    right(
+        bool(vector.directions.isfinite().all()) and set(vector.layers) <= set(range(LAYERS)),
+        "numbers that are not finite, or layers that do not exist",
+    )
     vector.at(vector.layers[0]).digest()
 
 
@@ -143,7 +146,7 @@ def _lm_eval_load(folder: Path) -> None:
 
 
 def _placed(read: Any) -> None:
-    """Reads answers and puts them on the plane. New scores are removed from the registry afterwards."""
+    """Reads answers and puts them on the transfer-localization plane. New scores are removed from the registry afterwards."""
     from steerlens.evaluation import placed
     from steerlens.scores import SCORES
 
@@ -172,8 +175,8 @@ def _logs_load(folder: Path) -> None:
     from steerlens.harness.inspect_logs import GENERATION
 
     def made(name: str, value: Any) -> Any:
-        """Turns JSON into parts of Inspect's classes. JSON objects become Python objects, except at places where Inspect has
-        dictionaries."""
+        """Turns JSON into objects that look like the parts of Inspect's logs. JSON objects become Python objects, except at
+        places where Inspect has dictionaries."""
         if isinstance(value, Mapping):
             own = {key: made(key, one) for key, one in value.items()}
             more = dict.fromkeys(GENERATION) if name == "config" else {}

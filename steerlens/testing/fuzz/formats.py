@@ -1,4 +1,4 @@
-"""Damages files within their format, which the ending of the file's name decides."""
+"""Damages the content of files within the files' formats. The ending of a file's name decides the format."""
 
 import json
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def _xml(content: bytes, random: Random) -> bytes:
 
 
 def _card(_: bytes, random: Random) -> bytes:
-    """Returns a card whose front matter names files elsewhere, builds Python objects, or grows without end."""
+    """Returns a card whose front matter names files outside the data set, builds Python objects, or grows without end."""
     place = random.choice(_ELSEWHERE)
     many = "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 12))
     fronts = (

@@ -87,8 +87,14 @@ def sound(items: Any) -> None:
         right(
             item.locale in known and bool(item.concept) and bool(item.question), f"{item} without a locale, concept or question"
         )
-        right(0 <= item.answer < len(item.choices) and all(isinstance(own, str) for own in item.choices), f"{item}: its answer")
-        right(type(item.difficulty) is int and item.popularity in (None, item.popularity), f"{item}: numbers that are none")
+        right(
+            0 <= item.answer < len(item.choices) and all(isinstance(own, str) for own in item.choices),
+            f"{item}: an unknown answer, or a choice that is not a text",
+        )
+        right(
+            type(item.difficulty) is int and item.popularity in (None, item.popularity),
+            f"{item}: a difficulty or popularity that is not a number",
+        )
         item.prompt()
     right(len(items.digest()) == 64 and len(repr(items)) > 0, "no digest")
     items.to_frame()
@@ -106,7 +112,7 @@ def texts_sound(corpus: Any) -> None:
     again = Path("again.jsonl")
     try:
         corpus.save(again)
-        right(ParallelCorpus.load(again).digest() == corpus.digest(), "other texts where they are saved and loaded again")
+        right(ParallelCorpus.load(again).digest() == corpus.digest(), "different texts after they are saved and loaded again")
     finally:
         again.unlink(missing_ok=True)
     corpus.counts()

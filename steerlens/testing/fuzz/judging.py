@@ -1,4 +1,4 @@
-"""Runs one case: writes its files, loads them, and judges the load by its actions."""
+"""Runs one case: writes its files, loads the files, and judges what the loader did."""
 
 import logging
 import os
@@ -195,7 +195,7 @@ def _own_cache(folder: Path) -> Iterator[None]:
 
 
 def _left(folder: Path, *, refused: bool) -> list[str]:
-    """Returns the files that should not exist after a load. After a refused load, all files except locks should not exist."""
+    """Returns the files that should not exist after a load. After a refused load, only locks and the input files may exist."""
     found = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir() and path.suffix != ".lock"]
     others = [path for path in found if path.parts[0] != "input"]
     return [str(path) for path in others if refused or path.parts[0] == "tmp" or path.suffix in (".part", ".incomplete")]

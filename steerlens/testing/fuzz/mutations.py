@@ -79,7 +79,7 @@ def _flipped(content: bytes, random: Random) -> bytes:
 
 
 def _overwritten(content: bytes, random: Random) -> bytes:
-    """Writes a number into the file, in the form that headers use."""
+    """Writes a number into the file as a little-endian integer, because headers contain numbers in this form."""
     width, number = random.choice((1, 2, 4, 8)), random.choice(_NUMBERS)
     at = _at(content, random)
     return content[:at] + (number % 256**width).to_bytes(width, "little") + content[at + width :]
@@ -133,7 +133,8 @@ def _encoded(content: bytes, random: Random) -> bytes:
 
 
 def _at(content: bytes | bytearray, random: Random) -> int:
-    """Returns a random place in the bytes. Every second draw is among the first 256 bytes, which contain headers."""
+    """Returns a random position in the bytes. In half of the cases, the position is among the first 256 bytes, which contain
+    headers."""
     return random.randrange(max(1, min(len(content), 256) if random.random() < 0.5 else len(content)))
 
 
@@ -209,4 +210,4 @@ _CONTENTS: tuple[Callable[[], bytes], ...] = (
     lambda: b"1",
     lambda: gzip.compress(b'{"a": 1}\n', mtime=0),
 )
-"""The functions that replace a file."""
+"""The functions that make the new content of a replaced file."""
