@@ -196,7 +196,6 @@ class Sweep(ResultTable):
         Raises:
             SettingsError: the contrasts of the sweep have cells at only one layer, or a contrast has no score; or the sweep
                 was made with other items, other vectors or another model than the given objects.
-            FingerprintError: the sweep was made with another model.
             ModelError: the unsteered model gives NaN or infinity for texts of dev concepts.
         """
         from steerlens.evaluation.choosing import choose
