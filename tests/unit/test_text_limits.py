@@ -77,7 +77,7 @@ def test_nothing_is_steered_where_every_plan_breaks_texts(llama: sl.LensModel, i
     swept = noisy_sweep({("LOC", layer, 300.0): np.full(10, 2.0) for layer in (0, 3)})
     chosen = _choice(swept, llama, items, loc, replace(FEW, repetition=0.0))
     assert chosen.steps == ()
-    assert chosen.explained().startswith("unsteered, because every plan that helps makes texts worse: ")
+    assert chosen.explained().startswith("unsteered, because every plan that helps makes texts worse. The best of them is ")
     assert "300 × LOC at layer 0 (perplexity ×" in chosen.explained()
     assert "300 × LOC at layer 3 (perplexity ×" in chosen.explained()
 

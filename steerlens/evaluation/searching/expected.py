@@ -54,14 +54,14 @@ class Expected:
     is followed by its effect on texts."""
 
     def __str__(self) -> str:
-        said = "; ".join(self._said(score) for score in self.on_dev)
-        which = f"the best of {self.tried} plans" if self.tried > 1 else "the only plan left" if self.skipped else "the only plan"
         if self.helps:
-            return f"{which}, {said}{self._left_out()}"
-        if not self.tried:
-            return f"unsteered, because every plan that helps makes texts worse: {self.best}, {said}{self._left_out()}"
+            which = f"the best of {self.tried} plans" if self.tried > 1 else "the only plan"
+            return f"{which}. It {self._changes()}{self._left_out()}"
         within = " within the limits on texts" if self.skipped else ""
-        return f"unsteered, because no plan{within} is shown to help: {which}, {self.best}, {said}{self._left_out()}"
+        why = f"no plan{within} is shown to help" if self.tried else "every plan that helps makes texts worse"
+        which = f"best of {self.tried} plans" if self.tried > 1 else "only other plan" if self.skipped else "only plan"
+        which = which if self.tried else "best of them"
+        return f"unsteered, because {why}. The {which} is {self.best}, which {self._changes()}{self._left_out()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as plain JSON values."""
@@ -74,13 +74,16 @@ class Expected:
         listed = "; ".join(self.skipped[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
         return f". Skipped, because texts become worse: {listed}"
 
-    def _said(self, score: str) -> str:
+    def _changes(self) -> str:
+        return f"changes {' and '.join(self._change(score) for score in self.on_dev)}"
+
+    def _change(self, score: str) -> str:
         known = score_of(score)
-        parts = [f"{known.title} {known.factor * self.on_dev[score]:+.1f} {known.change_unit} on all dev concepts"]
-        if score in self.gains:
-            mean, low, high = (known.factor * number for number in self.gains[score])
-            parts.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] on held-out dev concepts")
-        return ", ".join(parts)
+        said = f"{known.title} by {known.factor * self.on_dev[score]:+.1f} {known.change_unit} on all dev concepts"
+        if score not in self.gains:
+            return said
+        mean, low, high = (known.factor * number for number in self.gains[score])
+        return f"{said} ({mean:+.1f} [{low:+.1f}, {high:+.1f}] on held-out dev concepts)"
 
 
 @dataclass(frozen=True)
