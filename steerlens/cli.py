@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, get_args
 
 from steerlens.data import KINDS
@@ -18,7 +19,7 @@ from steerlens.training import TrainingSettings
 
 ALIGNMENTS = ("midalign", "clo", "tune", "continued")
 DEFAULT_MODEL = "gemma-3-270m"
-_FEW = ",".join(QUICK.locales)
+_FEW = "es-ES,ko-KR"
 _GRID = ("layers", "strengths", "mode", "budget", "dev_concepts", "tokens", "positions", "seed")
 """The names of the settings of a sweep."""
 _BESIDE = ("controls", "side_effects")
@@ -37,13 +38,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"steerlens: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("steerlens: interrupted. The finished tasks are kept.", file=sys.stderr)
+        print(f"steerlens: interrupted. {_kept(getattr(args, 'out', None))}", file=sys.stderr)
         return 130
     try:
         print(text, flush=True)
     except BrokenPipeError:  # the program that reads the output, such as ``head``, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the interpreter prints an error at its end
     return 0
+
+
+def _kept(out: str | None) -> str:
+    """Returns a sentence that says what an interrupted command leaves in its folder of results."""
+    tasks = len(list(Path(out, "tasks").glob("*.parquet"))) if out else 0
+    if tasks:
+        return (
+            f"{tasks} finished task{'s are' if tasks > 1 else ' is'} kept in {out}. The same command continues with the others."
+        )
+    if out and Path(out).is_dir() and any(Path(out).iterdir()):
+        return f"Everything that was finished is kept in {out}. The same command continues from there."
+    return "No task was finished, so the same command starts from the beginning."
 
 
 def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -101,7 +114,7 @@ def _demo(commands: Any) -> None:
     _model(demo)
     _items(demo, locales=",".join(StudySettings().locales))
     demo.add_argument(
-        "--quick", action="store_true", help="Run for 2 to 6 minutes on two cores, with two locales, six layers and few concepts."
+        "--quick", action="store_true", help="Run for 2 to 6 minutes on two cores, with one locale, six layers and few concepts."
     )
     add_settings(demo, StudySettings, (*_GRID, "train_concepts", "test_concepts", *_BESIDE))
     _out(demo, "results/demo")

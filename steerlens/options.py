@@ -39,7 +39,8 @@ def add_settings(command: ArgumentParser, settings: type, names: Sequence[str]) 
             action = BooleanOptionalAction if default else "store_true"
             command.add_argument(flag, action=action, default=default, help=explained)
         else:
-            values, default = _expected(hints[each.name]), given_as(getattr(settings(), each.name))
+            usual, values = getattr(settings(), each.name), _expected(hints[each.name])
+            default = _none(hints[each.name]) if usual is None else given_as(usual)
             command.add_argument(
                 flag, default=default, metavar="VALUE", help=f"{explained} Values: {values}. Default: %(default)s."
             )
@@ -78,7 +79,7 @@ def value_of(name: str, text: str | bool, kind: Any) -> Any:
     if isinstance(text, bool):
         return text
     flag = f"--{name.replace('_', '-')}"
-    if text == _ALL and NoneType in get_args(kind):
+    if NoneType in get_args(kind) and text == _none(kind):
         return None
     if get_origin(kind) is Literal and text not in get_args(kind):
         raise UnknownNameError(flag, text, get_args(kind))
@@ -122,8 +123,8 @@ def _read(text: str, kind: Any) -> Any:
             raise ValueError(text)
         return None if kind is NoneType else text
     if get_origin(kind) is tuple:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        if not parts:
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts):
             raise ValueError(text)
         return tuple(_read(part, get_args(kind)[0]) for part in parts)
     return kind(text)
@@ -131,12 +132,15 @@ def _read(text: str, kind: Any) -> Any:
 
 def _expected(kind: Any) -> str:
     """Returns a description of the values that a type allows."""
-    return " or ".join(map(_one_expected, _kinds(kind)))
+    return " or ".join(_none(kind) if one is NoneType else _one_expected(one) for one in _kinds(kind))
+
+
+def _none(kind: Any) -> str:
+    """Returns the word for ``None`` in a type: ``all`` for a number of things, ``none`` for a text."""
+    return "none" if str in get_args(kind) else _ALL
 
 
 def _one_expected(kind: Any) -> str:
-    if kind is NoneType:
-        return _ALL
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))
     if get_origin(kind) is tuple:

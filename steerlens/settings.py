@@ -320,12 +320,12 @@ def _by_kind(count: int | tuple[int, int] | None) -> int | dict[Kind, int | None
 
 
 QUICK = StudySettings(
-    locales=("es-ES", "ko-KR"),
+    locales=("es-ES",),
     layers="strided",
     strengths=(1.0, 2.0),
-    train_concepts=40,
-    dev_concepts=(4, 8),
-    test_concepts=(12, 24),
+    train_concepts=48,
+    dev_concepts=(4, 24),
+    test_concepts=(12, 96),
     side_effects=False,
     limits=TextLimits(concepts=2),
     examples=1,

@@ -26,7 +26,7 @@ def shown(results: Results) -> dict[str, Any]:
         "seeds": _seeds(seeds),
         "curve": _curve(curve),
         "side": markdown_table(["method", *SIDE.values()], wide(side, ["method"], list(SIDE), aside)),
-        "verdicts": markdown_table(["method", "transfer", "localization", "so"], _verdicts(plane)),
+        "verdicts": markdown_table(["method", "transfer", "localization", "the paper's first finding"], _verdicts(plane)),
         "texts": results.json("record")["texts"],
         "n": {score: int(rows_of(plane, method="unsteered", score=score)[0]["n"]) for score in _AXES},
         "of": lambda method, score: next(iter(rows_of(plane, method=method, score=score)), None),
@@ -67,4 +67,4 @@ def _curve(curve: pd.DataFrame) -> str:
     for (method, at), own in curve.groupby(["method", "at"], sort=False):
         by = {row["score"]: row for row in own.to_dict("records")}
         rows.append([method, f"{at:g}", *(level(by.get(score)) for score in _AXES), f"{by['transfer']['on_front']:.2f}"])
-    return markdown_table(["path", "step or strength", *_AXES, "on the front"], rows)
+    return markdown_table(["method", "training step, or factor of the strengths", *_AXES, "on the front"], rows)

@@ -264,11 +264,11 @@ def shown(results: Results) -> dict[str, Any]:
     header = [
         "vector",
         "rule, or unsteered",
-        "chosen by",
+        "chosen with",
         "tested on",
         "mean change",
         "interval above zero",
-        "below zero",
+        "interval below zero",
         "unsteered",
     ]
     lines = [_line(row) for row in told.to_dict("records")]

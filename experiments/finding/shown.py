@@ -51,7 +51,7 @@ def _depth(depth: pd.DataFrame) -> str:
          row["deeper"] if row["deeper"] != row["deeper"] else f"{row['deeper']:.0%}"]
         for row in depth.to_dict("records")
     ]  # fmt: skip
-    return markdown_table(["vector", "by", "measure", "layer [95% of resamples]", "gain at the peak", "deeper in"], rows)
+    return markdown_table(["vector", "gain of", "measure", "layer [95% of resamples]", "gain at the peak", "LOC deeper in"], rows)
 
 
 def _cosines(cosines: pd.DataFrame) -> str:
@@ -64,8 +64,8 @@ def _cosines(cosines: pd.DataFrame) -> str:
         null = part[["low_null", "high_null"]].abs().max(axis=1).median()
         numbers = (size.median(), size.max(), part["value_ceiling"].median(), null)
         rows.append([name, *(f"{number:.2f}" for number in numbers), f"{inside:.0%}"])
-    header = ["third of the layers", "median size", "largest", "ceiling", "unrelated: 95% within ±"]
-    return markdown_table([*header, "cosines that are among these"], rows)
+    header = ["third of the layers", "median absolute cosine", "largest", "median ceiling", "95% of unrelated cosines: within ±"]
+    return markdown_table([*header, "cosines within the unrelated ones"], rows)
 
 
 def _controls(controls: pd.DataFrame) -> str:
@@ -85,7 +85,7 @@ def _steps(steps: list[Row]) -> str:
 def _skipped(chosen: list[Row]) -> str:
     """Returns a sentence that names the plans that were left out because they make texts worse, or an empty text."""
     plans = list(dict.fromkeys(plan for one in chosen for plan in one.get("expected", {}).get("skipped", ())))
-    return f" Left out, because texts become worse than the limits allow: {'; '.join(plans)}." if plans else ""
+    return f" These plans were left out because they make texts worse than allowed: {'; '.join(plans)}." if plans else ""
 
 
 def _concepts(means: pd.DataFrame) -> str:

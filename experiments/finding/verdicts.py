@@ -28,7 +28,7 @@ def verdicts(
     """
     axes = {score: _first(plane, method="surgical", score=score) for score in ("transfer", "localization")}
     alone = {
-        f"{score}, minus {other} alone": _first(against, method="surgical", against=other, score=score)
+        f"{score} compared with {other} alone": _first(against, method="surgical", against=other, score=score)
         for other, score in (("EN", "localization"), ("LOC", "transfer"))
     }
     return [
@@ -44,7 +44,7 @@ def _of_both(found: tuple[str, str], surgical: Collection[str]) -> tuple[str, st
     if {*CLAIMED} <= {*surgical}:
         return found
     chosen = f"{' and '.join(surgical)} alone" if surgical else "unsteered"
-    return UNTOLD, f"the surgical plan that was chosen on dev is {chosen}; {found[1]}"
+    return UNTOLD, f"the surgical plan that was chosen on dev is {chosen}, so it does not test this finding; {found[1]}"
 
 
 def _first(frame: pd.DataFrame, **values: str) -> Row | None:
@@ -56,20 +56,20 @@ def _deeper(depth: pd.DataFrame, plane: pd.DataFrame) -> tuple[str, str]:
     between, *peaks = (one(depth, vector=name, by="score", measure="peak") for name in ("LOC - EN", "EN", "LOC"))
     tested = {name: _first(plane, method=name, score=score) for name, score in CLAIMED.items()}
     said = [
-        f"{row['vector']}'s best layer is {row['layer']:.0f} ({100 * row['gain']:+.1f} points there on dev; "
-        f"its plan {_on_test(tested[row['vector']])})"
+        f"{row['vector']}'s best layer is {row['layer']:.0f} (a change of {100 * row['gain']:+.1f} points on dev; "
+        f"the plan of this vector {_on_test(tested[row['vector']])})"
         for row in peaks
     ]
     shown = all(row is not None and row["low"] > 0 for row in tested.values())
     verdict = NOT if between["high"] <= 0 else REPLICATED if between["low"] > 0 and shown else UNTOLD
     range_ = f"{between['layer']:+.1f} layers [{between['low']:+.1f}, {between['high']:+.1f}]"
-    return verdict, f"{', '.join(said)}; LOC's best layer minus EN's: {range_}"
+    return verdict, f"{', '.join(said)}; LOC's best layer minus EN's best layer is {range_}"
 
 
 def _on_test(row: Row | None) -> str:
     """Says how a vector's own plan changes its score on test."""
     unsteered = row is None or row["low"] == row["high"] == 0
-    return "leaves the model unsteered" if row is None or unsteered else f"changes its score on test by {interval(row)}"
+    return "leaves the model unsteered" if row is None or unsteered else f"changes the vector's score on test by {interval(row)}"
 
 
 def _perpendicular(cosines: pd.DataFrame) -> tuple[str, str]:
@@ -79,8 +79,8 @@ def _perpendicular(cosines: pd.DataFrame) -> tuple[str, str]:
     share, median = float((size <= near).mean()), float(size.median())
     unrelated = float(shuffled[["low", "high"]].abs().max(axis=1).median())
     verdict = REPLICATED if share >= SHARE else NOT if median > near or median > unrelated else UNTOLD
-    said = f"the cosine lies within ±{near:g} in {share:.1%} of layers and locales; its median absolute value is {median:.2f}"
-    return verdict, f"{said}, and 95% of the cosines with shuffled labels are below {unrelated:.2f}"
+    said = f"the cosine is within ±{near:g} in {share:.1%} of layers and locales; its median absolute value is {median:.2f}"
+    return verdict, f"{said}; 95% of the cosines of EN with LOC vectors of shuffled labels are within ±{unrelated:.2f}"
 
 
 def _gained(rows: Mapping[str, Row | None]) -> tuple[str, str]:

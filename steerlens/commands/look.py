@@ -1,5 +1,6 @@
 """The commands that show texts and data: steer, models, data."""
 
+import logging
 import shutil
 from argparse import Namespace
 
@@ -15,6 +16,8 @@ from steerlens.models.gguf import is_converted
 from steerlens.probing import form_separability, matched
 from steerlens.steering import SteeringPlan
 
+log = logging.getLogger("steerlens")
+
 _ENOUGH = 10
 """The smallest number of factual and of cultural concepts with which ``steerlens data check`` measures how well the form of
 prompts distinguishes the two kinds."""
@@ -28,6 +31,8 @@ def steer(args: Namespace) -> str:
     plan = SteeringPlan.load(args.plan)
     model = arguments.model(args)
     plan.check(model)
+    if not plan.steps:
+        log.warning("%s steers nothing, because the plan has no steps: both texts are unsteered", args.plan)
     before = _continuations(model, args)
     with plan.applied(model):
         after = _continuations(model, args)
@@ -123,7 +128,8 @@ def _checked(items: Items, args: Namespace) -> str:
     problems = check(items, least_choices=2 if args.items else 3)
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
-        raise DataError(f"{len(problems)} problems in {items.name}. Correct these problems:\n{listing}")
+        n = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise DataError(f"{n} in {items.name}. Correct these problems:\n{listing}")
     said = f"No problems in {len(items)} items of {len(items.locales)} locales."
     if min(len(items.of(kind=kind).concepts) for kind in KINDS) < _ENOUGH:
         return f"{said} There are too few concepts of one kind to measure how well form distinguishes the kinds."

@@ -40,6 +40,13 @@ class RowFault:
         return f"{self.place:.300}: field {self.field!r:.80}: {self.given:.300}; expected {self.expected:.300}"
 
 
+FIELDS = (
+    *("concept", "kind", "locale", "question", "explicit", "wordings", "templates", "cloze", "choices", "answer", "answers"),
+    *("topic", "relation", "source", "tags", "difficulty", "popularity"),
+)
+"""The names of the fields that are read from a row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """One wording of the question about a row's concept."""
@@ -80,6 +87,8 @@ class RowReader:
     _places: array = field(default_factory=lambda: array("Q"))
     """The number of the file (16 bits) and of the line (48 bits) of each item."""
     _known: frozenset[str] = field(default_factory=lambda: frozenset(known_locales()))
+    _near: dict[str, str] = field(default_factory=dict)
+    """The known field that each unknown field's name resembles, or an empty text."""
 
     def read(self, place: str, row: Mapping[str, Any]) -> None:
         """Adds the items of a row, one item for each wanted wording, or records the faults of the row."""
@@ -87,6 +96,7 @@ class RowReader:
         text = {name: self._text(place, row, name) for name in ("concept", "kind", "locale")}
         self._one_of(place, "kind", text["kind"], KINDS)
         self._known_locale(place, "locale", text["locale"])
+        self._misspelled(place, row)
         self._once(place, text)
         names = ("topic", "relation", "source")
         topic, relation, source = (self._text(place, row, name, needed=False) for name in names)
@@ -177,6 +187,16 @@ class RowReader:
             self.faults.append(RowFault(place, field_name, given, expected))
         else:
             self.more_faults += 1
+
+    def _misspelled(self, place: str, row: Mapping[str, Any]) -> None:
+        """Records a fault for each field whose name is almost the name of a known field that the row lacks. Other unknown fields
+        are allowed, and are not read."""
+        for name in row:
+            if name not in self._near:
+                close = difflib.get_close_matches(str(name).lower(), FIELDS, n=1, cutoff=0.8) if name not in FIELDS else []
+                self._near[name] = "".join(close)
+            if (near := self._near[name]) and near not in row:
+                self.fault(place, str(name), "an unknown field", f"the field {near!r}, or another name if the field is your own")
 
     def _text(self, place: str, row: Mapping[str, Any], name: str, *, needed: bool = True) -> str:
         value = row.get(name)

@@ -13,6 +13,7 @@ import pytest
 from places import DEVICE
 
 import steerlens as sl
+from steerlens import commands
 from steerlens.cli import main, parsed, parser
 from steerlens.commands import arguments, look
 from steerlens.commands.look import side_by_side
@@ -193,7 +194,7 @@ def test_every_command_asks_for_items_in_one_way(mine: Path, korean: Path, items
     assert (some.locales, codes) == (("en-US", "ko-KR"), ("ko-KR",))
     assert arguments.items(parsed(["plane", "--items", str(korean), "--plan", "a=b"]))[1] == ("ko-KR",)
     assert arguments.items(parsed(["sweep"]))[1] == ("es-ES",)
-    assert arguments.items(parsed(["probe"]))[1] == arguments.items(parsed(["search"]))[1] == QUICK.locales
+    assert arguments.items(parsed(["probe"]))[1] == arguments.items(parsed(["search"]))[1] == ("es-ES", "ko-KR")
     assert arguments.items(parsed(["demo"]))[1] == StudySettings().locales
     with pytest.raises(SettingsError, match=r"contains items in en-US, es-ES, ko-KR: expected one locale"):
         arguments.items(parsed(["sweep", "--items", str(mine)]))
@@ -224,6 +225,7 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
         (["demo", *shared, "--layers", "1,x", "--out", str(tmp_path / "c")], "separated by commas"),
         (["demo", *shared, "--tokens", "promt", "--out", str(tmp_path / "c")], "Did you mean prompt"),
         (["demo", *shared, "--strengths", ",", "--out", str(tmp_path / "c")], "separated by commas"),
+        (["demo", *shared, "--strengths", "1,,2", "--out", str(tmp_path / "c")], "separated by commas"),
         (["demo", *shared, "--positions", "first", "--out", str(tmp_path / "c")], "expected last, mean or a whole number"),
         (["demo", *shared, "--layers", "99", "--out", str(tmp_path / "c")], "layer 99"),
         (["demo", *shared, "--mode", "screen", "--out", str(tmp_path / "c")], "Did you mean screened"),
@@ -241,6 +243,25 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
         captured = capsys.readouterr()
         assert said in captured.err
         assert "Traceback" not in captured.err
+
+
+def test_an_interrupted_command_says_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupted(_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(commands.COMMANDS, "sweep", interrupted)
+    out = tmp_path / "sweep"
+    assert main(["sweep", "--out", str(out)]) == 130
+    assert "No task was finished" in capsys.readouterr().err
+    (out / "tasks").mkdir(parents=True)
+    assert main(["sweep", "--out", str(out)]) == 130
+    assert f"Everything that was finished is kept in {out}" in capsys.readouterr().err
+    for name, said in (("a", "1 finished task is kept"), ("b", "2 finished tasks are kept")):
+        (out / "tasks" / f"{name}.parquet").touch()
+        assert main(["sweep", "--out", str(out)]) == 130
+        assert f"{said} in {out}" in capsys.readouterr().err
 
 
 def test_data_and_models(capsys: pytest.CaptureFixture) -> None:

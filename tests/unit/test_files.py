@@ -56,6 +56,15 @@ def test_only_the_first_faults_are_listed(tmp_path: Path) -> None:
     assert len(message.splitlines()) == 52
 
 
+@pytest.mark.parametrize(("name", "near"), [("explict", "explicit"), ("Choices", "choices"), ("wording", "wordings")])
+def test_a_misspelled_field_is_a_fault_and_an_own_field_is_none(tmp_path: Path, name: str, near: str) -> None:
+    row = json.loads(_row(1, note="mine", annotator=3))
+    assert len(load_items(_file(tmp_path / "own.jsonl", [json.dumps(row)]))) == 1
+    misspelled = {**{key: value for key, value in row.items() if key != near}, name: row.get(near, "x")}
+    with pytest.raises(DataError, match=f"field '{name}': an unknown field; expected the field '{near}'"):
+        load_items(_file(tmp_path / "own.jsonl", [json.dumps(misspelled)]))
+
+
 @pytest.mark.parametrize(("encoding", "said"), [("latin-1", "line 2, byte"), ("utf-16", "UTF-16")])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_another_encoding_is_said_with_its_place(tmp_path: Path, encoding: str, said: str, suffix: str) -> None:
