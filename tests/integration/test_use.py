@@ -1,5 +1,6 @@
 """The embedded model used as a user would: by command line, twice, and in the notebooks."""
 
+import ast
 import json
 import os
 import re
@@ -99,3 +100,27 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if "application/vnd.plotly.v1+json" in out.get("data", {})
     ]
     assert figures, "a notebook without a figure"
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "outputs"), [("start.md", "## Sweep", 3), ("howto/own-contrast.md", "Six pairs are enough", 1)]
+)
+def test_pages_print_what_they_show(
+    gemma: sl.LensModel, name: str, until: str, outputs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """A page's code up to its first steered text, on the real model; its figures are tested elsewhere."""
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8").split(until)[0]
+    blocks = re.findall(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", page, flags=re.DOTALL)
+    monkeypatch.setattr(sl, "load", lambda _: gemma)
+    compared, names = 0, {"sl": sl, "model": gemma}
+    for code, shown in blocks:
+        if "separability" not in code:
+            tree = ast.parse(code)
+            last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+            exec(compile(tree, name, "exec"), names)
+            value = None if last is None else eval(ast.unparse(last), names)
+            printed = capsys.readouterr().out + ("" if value is None else repr(value))
+            parts = [re.escape(" ".join(part.split())) for part in shown.split("…")]
+            assert re.search(".*".join(parts), " ".join(printed.split())), printed
+            compared += bool(shown)
+    assert compared == outputs
