@@ -159,7 +159,8 @@ def _csv(reader: RowReader, name: str, lines: Iterator[str]) -> None:
         for row in rows:
             place = f"{name}:{rows.line_num}"
             if None in row:
-                reader.fault(place, "line", "more cells than the header has", "as many cells as columns")
+                                expected = "as many cells as columns; put texts with commas into double quotes"
+                reader.fault(place, "line", "more cells than the header has", expected)
             else:
                 reader.read(place, _from_cells(row))
     except csv.Error as error:
