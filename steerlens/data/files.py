@@ -159,7 +159,7 @@ def _csv(reader: RowReader, name: str, lines: Iterator[str]) -> None:
         for row in rows:
             place = f"{name}:{rows.line_num}"
             if None in row:
-                                expected = "as many cells as columns; put texts with commas into double quotes"
+                expected = "as many cells as columns; put texts with commas into double quotes"
                 reader.fault(place, "line", "more cells than the header has", expected)
             else:
                 reader.read(place, _from_cells(row))
