@@ -27,7 +27,7 @@ SMOKE = Path("results") / "smoke"
 NAMES = ("finding", "choosing", "seeds", "public", "across", "pairs", "controls", "variants", "alignment", "inside")
 """In the order in which they need each other."""
 NOT_RUN = "Not run yet."
-EARLIER = "\n*Made with earlier settings, those in `record.json`.*\n"
+EARLIER = "\n*These tables were made with earlier settings, which are in `record.json`.*\n"
 """What stands beneath tables whose settings are no longer those of the experiment."""
 TEMPLATE, WORDS = "found.md.jinja", "words.md.jinja"
 """What an experiment's tables are put into, and what a person wrote of one model's, with its numbers left to be filled in."""
