@@ -7,6 +7,8 @@ from dataclasses import fields
 from steerlens.data import ENGLISH, KINDS, Items, Kind, atlas, atlas_locales, load_items
 from steerlens.errors import DataError, SettingsError
 from steerlens.models import EMBEDDED, LensModel, load
+from steerlens.models.layer_count import layer_count
+from steerlens.numeric import layers_of
 from steerlens.options import settings_of, value_of
 from steerlens.settings import QUICK, StudySettings
 
@@ -69,14 +71,27 @@ def study(args: Namespace, locales: tuple[str, ...]) -> StudySettings:
 
 
 def model(args: Namespace) -> LensModel:
-    """Loads and returns the requested model. The licence of an embedded model is logged."""
+    """Loads and returns the requested model. The licence of an embedded model is logged.
+
+    Raises:
+        LayerError: the model does not have a requested layer. If the number of layers can be read without loading the model, the
+            error is raised before the model is loaded.
+    """
     import logging
 
+    _check_layers(args)
     if args.model in EMBEDDED:
         logging.getLogger("steerlens").info(
             "Model: %s. Licence: %s", EMBEDDED[args.model].description, EMBEDDED[args.model].licence
         )
     return load(args.model, args.device, args.dtype, device_map=args.device_map, max_memory=_sizes(args.max_memory))
+
+
+def _check_layers(args: Namespace) -> None:
+    given = [part.strip() for part in str(getattr(args, "layers", None) or "").split(",")]
+    n_layers = layer_count(args.model) if all(part.lstrip("-").isdecimal() for part in given) else None
+    if n_layers is not None:
+        layers_of([int(part) for part in given], range(n_layers), f"model {args.model}")
 
 
 def _sizes(text: str | None) -> dict[str | int, str | int] | None:

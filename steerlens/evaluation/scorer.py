@@ -105,8 +105,8 @@ class Scorer:
     def gradients(
         self, layers: Sequence[int], tokens: SteeredTokens, report: Callable[[int], None] | None = None
     ) -> Float[Tensor, "layer item d_model"]:
-        """Returns, for each layer, the derivative of each item's margin with respect to a vector that is added after this
-        layer at the steered tokens.
+        """Returns a derivative for each layer and item: the derivative of the item's margin with respect to a vector that is
+        added after this layer alone, at the steered tokens.
 
         The margin is the answer's score minus the runner-up's score. The runner-up is the choice, other than the answer, that
         has the best score in the unsteered model.

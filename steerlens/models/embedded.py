@@ -27,6 +27,8 @@ class EmbeddedModel:
     """The licence of the weights, with the web address of its text."""
     description: str
     """A description of the model in one line."""
+    n_layers: int
+    """The number of blocks."""
 
     def join(self, path: Path) -> None:
         """Writes the joined file and checks it against the pinned hash.
@@ -77,6 +79,7 @@ EMBEDDED = {
             "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
             "Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
             "Gemma 3 270M, multilingual base model, 4-bit weights (Q4_K_M) run in float32",
+            18,
         ),
     )
 }

@@ -7,7 +7,7 @@ configuration file, loading could use all memory or take hours.
 from collections.abc import Mapping
 from typing import Any
 
-_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder_layers", "decoder_layers", "block_count")
+LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_decoder_layers", "decoder_layers", "block_count")
 _WIDTH = ("hidden_size", "n_embd", "d_model", "embedding_length")
 _OTHERS = (
     *("vocab_size", "intermediate_size", "ffn_dim", "n_inner", "d_ff", "moe_intermediate_size", "feed_forward_length"),
@@ -31,11 +31,11 @@ def check_shape(settings: Mapping[str, Any], size: int | None) -> None:
     Raises:
         ValueError: the shape is refused.
     """
-    for name in _LAYERS:
+    for name in LAYERS:
         if _number(settings, name) > _MOST:
             raise ValueError(f"{name} is {settings[name]!r:.40}, but at most {_MOST:,} was expected")
     width = max((_number(settings, name) for name in _WIDTH), default=0)
-    for name in (*_LAYERS, *_OTHERS):
+    for name in (*LAYERS, *_OTHERS):
         if size is not None and width * _number(settings, name) > _WEIGHTS * size:
             raise ValueError(
                 f"{name} is {settings[name]!r:.40} and the width is {width}, but {size:,} bytes of weights are too few for "

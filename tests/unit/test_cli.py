@@ -245,6 +245,16 @@ def test_mistakes_are_one_message_and_status_2(shared: list[str], tmp_path: Path
         assert "Traceback" not in captured.err
 
 
+def test_a_layer_that_a_model_lacks_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(arguments, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": {"num_hidden_layers": 4}}))
+    for model, layers in (("gemma-3-270m", "3,18"), (str(tmp_path), "4")):
+        assert main(["sweep", "--model", model, "--layers", layers, "--out", str(tmp_path / "out")]) == 2
+        assert f"layer {layers[-2:].strip(',')}" in capsys.readouterr().err
+
+
 def test_an_interrupted_command_says_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
