@@ -109,8 +109,8 @@ def separability(
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> Separability:
-    """Measures how well probes distinguish factual prompts from cultural prompts, or any two classes of prompts, at each layer and
-    in each locale.
+    """Measures how well probes distinguish factual prompts from cultural prompts (or any two classes of prompts), at each layer
+    and in each locale.
 
     Explicit prompts are not used, because an explicit prompt names a country and so reveals its kind. A probe is never tested on
     a concept that it was trained on in another locale. The baselines use the same folds: character n-grams (what the form of the
