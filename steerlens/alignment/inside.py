@@ -85,7 +85,7 @@ def inside(
             steer.
         items: factual and cultural items in English and in other locales, for example a sample of the test part.
         layers: the block indices. ``None`` takes all blocks.
-        draws: the number of random halves of the concepts, and of bootstrap resamples, from which intervals are computed.
+        draws: how many random halves of the concepts are drawn. The same number of bootstrap resamples gives the intervals.
         seed: the seed of the random halves and resamples.
 
     Raises:

@@ -33,8 +33,8 @@ _WORDS = (
 
 
 def frontier_figure(frame: "pd.DataFrame", front: Sequence[tuple[str, float]] = (), *, axes: tuple[str, str] = AXES) -> Figure:
-    """Draws paths of methods as lines in the plane of two scores (shares in percentage points), with the unsteered model at the
-    origin.
+    """Draws one line for each path of methods. The axes are the changes of two scores from the unsteered model, which is at the
+    origin. Changes of shares are in percentage points.
 
     Every point is the mean over locales, and its number is written next to the point. Markers grow along the path. A marker is
     filled if its point is on the Pareto front in at least half of the resamples. The last point of each path has a cross, which

@@ -162,7 +162,7 @@ def _left(
 
 
 def _half(concepts: list[str], labels: NDArray, generator: np.random.Generator) -> NDArray:
-    """Returns a mask of the rows of half of the concepts of each label."""
+    """Draws half of the concepts of each label, and returns a mask that marks the rows of these concepts."""
     names, first, of_row = np.unique(np.asarray(concepts), return_index=True, return_inverse=True)
     chosen = np.zeros(len(names), dtype=bool)
     for label in (0, 1):

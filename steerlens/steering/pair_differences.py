@@ -56,8 +56,8 @@ class PairDifferences:
         if most < 1 or min(pairs, default=1) < 1:
             raise PairsError(
                 f"numbers of pairs {list(pairs)} given for contrast {self.contrast.name!r}, which has {self.fewest} pairs: "
-                "expected whole numbers of at least 1, and two pairs or more in every locale. Give more items, or fewer "
-                "locales."
+                "expected whole numbers of at least 1, and a contrast with at least two pairs in every locale. Give more "
+                "items, or fewer locales."
             )
         return sorted({n for n in pairs if n <= most}) or [most]
 

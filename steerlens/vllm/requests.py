@@ -50,7 +50,7 @@ class Requests:
             settings: other ``SamplingParams`` if ``params`` is ``None``, such as ``prompt_logprobs``.
 
         Raises:
-            ModelError: vLLM did not run a plan at every token.
+            ModelError: vLLM left out a plan at one or more of the tokens that the plan steers.
         """
         from vllm import SamplingParams
 

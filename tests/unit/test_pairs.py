@@ -45,7 +45,7 @@ def test_no_locale_is_asked_for_more_pairs_than_it_has() -> None:
     assert found[found["locale"] == "ko-KR"]["cosine"].tolist() == pytest.approx([1.0, 1.0, 1.0])
     assert found["all"].unique().tolist() == [120, 8]
     assert split_halves(few, [100], halves=5).frame["pairs"].unique().tolist() == [4]  # the most that can be split
-    with pytest.raises(PairsError, match="two pairs or more in every locale"):
+    with pytest.raises(PairsError, match="at least two pairs in every locale"):
         split_halves(_differences(3.0, n=1))
     with pytest.raises(PairsError, match="whole numbers of at least 1"):
         split_halves(few, [0, 2])

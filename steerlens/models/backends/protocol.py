@@ -72,8 +72,8 @@ class Backend(Protocol):
     ``offloaded`` says whether weights are offloaded.
 
     A layer is a block's index. A *final residual* is the residual stream after all blocks and the final norm; the unembedding
-    turns final residuals into logits. Hooks on a residual stream are called as in TransformerLens, under the names from
-    ``residual_hook``. A hook that runs in one of the backend's own passes finds the tokens' roles in ``state``.
+    turns final residuals into logits. A hook on a residual stream gets the same arguments as in TransformerLens. Its name
+    is given by ``residual_hook``. A hook that runs in one of the backend's own passes finds the tokens' roles in ``state``.
     """
 
     name: str
