@@ -236,8 +236,8 @@ class LensModel(ModelPlaces, TextGeneration):
         """
         if padding_side == "left" and not self.pads_left:
             raise SettingsError(
-                f"padding_side='left' given: {self.name} keeps a state that runs through padding in front, so the results "
-                "would change. Use padding_side='right', the default."
+                f"padding_side='left' given: padding in front of a prompt changes the state of {self.name}, so the results would "
+                "change. Use padding_side='right', the default."
             )
         given, wanted = prompts_of(prompts), self.layers(layers)
         out = torch.empty(len(wanted), len(given), self.d_model)
