@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -92,6 +92,20 @@ def test_a_steered_text_that_repeats_itself_is_said_to(llama: sl.LensModel) -> N
     assert "Try a weaker plan" in said
     assert look._repeats(llama, [loop], [loop]) == []  # so it does unsteered
     assert look._repeats(llama, ["x"], ["una respuesta"]) == []
+
+
+def test_a_plan_that_steers_nothing_is_said_to(
+    shared: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture, llama: sl.LensModel
+) -> None:
+    vector = sl.steering.take(llama, contrasts=[sl.steering.Contrast.of("own", [("a", "b")])])["own"]
+    full = 1.0 * vector.at(1)
+    for name, plan, said in (("full", full, False), ("empty", replace(full, steps=()), True)):
+        caplog.clear()
+        plan.save(tmp_path / f"{name}.safetensors")
+        given = ["--plan", str(tmp_path / f"{name}.safetensors"), "--prompt", "x", "--max-new-tokens", "2"]
+        with caplog.at_level("WARNING", logger="steerlens"):
+            assert main(["steer", *shared, *given]) == 0
+        assert ("steers nothing" in caplog.text) == said
 
 
 def test_saved_plans_write_and_stand_on_the_plane(

@@ -64,6 +64,7 @@ def test_report_is_one_file_that_needs_no_network(study: tuple[sl.Study, Path], 
     assert len(text) < 10_000_000
     assert all(sentence.split(" ")[0] in text for sentence in found.found())
     assert "Surgical" in text
+    assert text.index('class="verdict"') < text.index("Vectors come from train")  # what was found comes first
 
 
 def test_controls_and_side_effects_stand_in_the_report(llama: sl.LensModel, items: sl.data.Items, tmp_path: Path) -> None:
