@@ -52,11 +52,11 @@ bench: .venv/dev.stamp $(if $(GPU)$(SHAPE),,.venv/steering-vectors.stamp)  ## jo
 	TQDM_DISABLE=1 $(BIN)/python experiments/benchmark/run.py $(if $(DEVICE),--device $(DEVICE)) $(if $(SHAPE),--shape $(SHAPE)) \
 		$(if $(GPU)$(SHAPE),,--steering-vectors .venv/steering-vectors/bin/python) $(if $(QUICK),--quick,$(if $(GPU),--docs,$(if $(SHAPE),,--docs)))
 
-finding: .venv/dev.stamp  ## the paper's finding on one model, with a verdict on each part (MODEL=…: a name, a folder or a file)
-	$(BIN)/python -m experiments.finding.run $(if $(MODEL),--model '$(MODEL)')
+finding: .venv/dev.stamp  ## the paper's finding on one model, with a verdict on each part (MODEL=…: a name, a folder or a file; DATA=paper or public)
+	$(BIN)/python -m experiments.$(or $(DATA),finding).run $(if $(MODEL),--model '$(MODEL)')
 
 experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
-	for name in finding choosing seeds public across pairs controls variants alignment inside; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
+	for name in finding choosing seeds public paper across pairs controls variants alignment inside; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
 	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
 	$(BIN)/python -m pytest -q tests/unit/test_experiments.py -k committed
 

@@ -21,6 +21,8 @@ CLAIMED = {contrast.name: contrast.score for contrast in (EN, LOC)}
 """The score that each vector is for."""
 MARGINS = {name: SCORES[score].companion for name, score in CLAIMED.items()}
 """The margin behind it, in nats per token."""
+REAL_DATA = "STEERLENS_REAL_DATA"
+"""The environment variable with the folder that holds public data sets."""
 
 
 def public(locales: list[str]) -> Items:
@@ -30,10 +32,30 @@ def public(locales: list[str]) -> Items:
         Skipped: the folder that holds them was not given or is not there.
     """
     folder = public_folder()
-    facts = sl.data.bmlama(locales, path=folder / "bmlama53")
-    culture = sl.data.blend(locales, path=folder / "blend").distinctive()
+    return _beside_blend(sl.data.bmlama(locales, path=folder / "bmlama53"), locales, folder / "blend", "BMLAMA-53 and BLEnD")
+
+
+def paper(locales: list[str]) -> Items:
+    """Returns the data of the paper: Global-MMLU's facts and BLEnD's culture, from the hub or from a folder that holds both.
+
+    Raises:
+        Skipped: the data sets cannot be read.
+    """
+    given = os.environ.get(REAL_DATA)
+    exams, blend = (Path(given) / "global-mmlu", Path(given) / "blend") if given else (None, None)
+    try:
+        return _beside_blend(sl.data.global_mmlu(locales, path=exams), locales, blend, "Global-MMLU and BLEnD")
+    except sl.errors.FileError as error:
+        raise Skipped(
+            f"It needs Global-MMLU and BLEnD, from the hub or in {REAL_DATA}/global-mmlu and /blend. {error}"
+        ) from error
+
+
+def _beside_blend(facts: Items, locales: list[str], folder: Path | None, name: str) -> Items:
+    """Returns facts together with BLEnD's culture, those of its questions that one of the locales asks."""
+    culture = sl.data.blend(locales, path=folder).distinctive()
     asked = {item.concept for item in culture if item.locale != ENGLISH}
-    return Items((*facts, *culture.only(asked)), "BMLAMA-53 and BLEnD")
+    return Items((*facts, *culture.only(asked)), name)
 
 
 def public_folder() -> Path:
@@ -42,18 +64,18 @@ def public_folder() -> Path:
     Raises:
         Skipped: it was not given or is not there.
     """
-    given = os.environ.get("STEERLENS_REAL_DATA")
+    given = os.environ.get(REAL_DATA)
     if given and (Path(given) / "bmlama53").is_dir() and (Path(given) / "blend").is_dir():
         return Path(given)
     wrong = f"{given} lacks bmlama53/ or blend/" if given else "no folder was given"
     raise Skipped(
         f"It needs the files of BMLAMA-53 and BLEnD, and {wrong}: "
-        "set STEERLENS_REAL_DATA to a folder with bmlama53/ (a .tsv per language) and blend/ (a .json per country), as their "
+        f"set {REAL_DATA} to a folder with bmlama53/ (a .tsv per language) and blend/ (a .json per country), as their "
         "repositories have them."
     )
 
 
-SOURCES = {"atlas": sl.data.atlas, "public": public}
+SOURCES = {"atlas": sl.data.atlas, "public": public, "paper": paper}
 
 
 @dataclass(frozen=True)

@@ -2,60 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from public_files import FILES, blend_folder
 
 import steerlens as sl
 from steerlens.data.public.blend_countries import COUNTRIES
 from steerlens.data.public.implicit import implicit
 from steerlens.errors import DataError, FileError, UnknownNameError
 
-SURE = {"idk": 0, "no-answer": 0, "not-applicable": 0, "it depends": 1}
-
-
-def _answers(*given: tuple[str, str, int]) -> list[dict[str, Any]]:
-    return [{"answers": own.split("/"), "en_answers": english.split("/"), "count": n} for own, english, n in given]
-
-
-def _asked(question: str, *given: tuple[str, str, int], idks: dict[str, int] = SURE) -> dict[str, Any]:
-    return {"question": question, "en_question": "", "annotations": _answers(*given), "idks": idks}
-
-
-FILES = {
-    "US": {
-        "a-1": _asked("What is the most popular fruit in the US?", ("apple", "apple", 4), ("pear", "pear", 1)),
-        "a-2": _asked("What do people from the US eat?", ("bread", "bread", 3)),
-        "a-3": _asked("What is eaten?", ("bread", "bread", 3)),
-        "a-4": _asked("What do people drink in the US?", ("tea", "tea", 1), idks={"no-answer": 2, "not-applicable": 1}),
-    },
-    "Spain": {
-        "a-1": _asked("¿Cuál es la fruta más popular en España?", ("platano/plátano", "banana", 3), ("manzana", "apple", 1)),
-        "a-2": _asked("En España, ¿qué come la gente?", ("paella", "paella", 5), ("arroz", "rice", 1)),
-        "a-3": _asked("¿Qué se come?", ("tortilla", "omelette", 2), ("12", "12", 1), ("pan", "bread", 1)),
-        "a-4": _asked("¿Para España?", ("té", "tea", 2)),
-    },
-    "South_Korea": {
-        "a-1": _asked("대한민국에서 가장 인기 있는 과일은 무엇입니까?", ("바나나", "banana", 2), ("사과", "apple", 2)),
-        "a-2": _asked("대한민국 사람들은 무엇을 먹나요?", ("밥", "rice", 5), ("빵", "bread", 1)),
-        "a-3": _asked("무엇을 먹나요?", ("12", "12", 4), ("오믈렛", "omelette", 1)),
-    },
-}
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    annotations = tmp_path / "data" / "annotations"
-    annotations.mkdir(parents=True)
-    for country, rows in FILES.items():
-        (annotations / f"{country}_data.json").write_text(json.dumps(rows), encoding="utf-8")
-    questions = tmp_path / "data" / "questions"
-    questions.mkdir()
-    lines = [",ID,Topic,Source,Question,Translation", "0,a-1,Food,English (US),What?,What?"]
-    (questions / "US_questions.csv").write_text("\n".join(lines), encoding="utf-8")
-    return tmp_path
+    return blend_folder(tmp_path)
 
 
 def test_answers_are_in_the_asking_countrys_words(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from places import some_items
+from public_files import blend_folder, global_mmlu_folder
 
 import steerlens as sl
 from experiments import common, steps
@@ -19,10 +20,30 @@ from experiments.controls.run import judged
 from steerlens.evaluation import Chosen
 
 
-def test_public_is_the_finding_on_other_data() -> None:
-    finding, public = (importlib.import_module(f"experiments.{name}.run") for name in ("finding", "public"))
-    assert (public.run, public.shown) == (finding.run, finding.shown)
-    assert settings("finding").keys() == settings("public").keys()
+@pytest.mark.parametrize("name", ["public", "paper"])
+def test_the_finding_on_other_data(name: str) -> None:
+    finding, other = (importlib.import_module(f"experiments.{name}.run") for name in ("finding", name))
+    assert (other.run, other.shown) == (finding.run, finding.shown)
+    assert settings("finding").keys() == settings(name).keys()
+    assert settings(name)["data"] == name
+
+
+def test_the_papers_data_are_read_from_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(steps.REAL_DATA, str(tmp_path))
+    _main("paper", "--out", str(tmp_path / "out"))
+    assert (
+        "paper: skipped. It needs Global-MMLU and BLEnD, from the hub or in STEERLENS_REAL_DATA/global-mmlu"
+        in capsys.readouterr().out
+    )
+    global_mmlu_folder(tmp_path / "global-mmlu")
+    blend_folder(tmp_path / "blend")
+    items = steps.SOURCES["paper"](["es-ES", "ko-KR"])
+    assert items.name == "Global-MMLU and BLEnD"
+    assert {(item.kind, item.locale) for item in items} == {
+        (kind, code) for kind in ("factual", "cultural") for code in ("en-US", "es-ES", "ko-KR")
+    }
 
 
 def test_a_model_may_have_settings_of_its_own() -> None:
@@ -61,8 +82,8 @@ def root(tmp_path: Path, llama: sl.LensModel, monkeypatch: pytest.MonkeyPatch) -
 def test_all_run_on_a_local_file_and_write_their_readmes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--smoke", "--no-figures", "--out", str(root), "--model", "somewhere/tiny.gguf")
     for name in NAMES:
-        if name == "public":  # the code of finding
-            shutil.copytree(root / "finding" / "results", root / "public" / "results")
+        if name in ("public", "paper"):  # the code of finding
+            shutil.copytree(root / "finding" / "results", root / name / "results")
             continue
         _main(name, *options)
         record = Results(root / name / "results" / "tiny").json("record")

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from public_files import global_mmlu_folder, hub_folder, mmlu_row
 
 import steerlens as sl
 from steerlens.data import Items
@@ -25,47 +26,9 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     datasets.config.HF_DATASETS_CACHE = before
 
 
-def _hub(root: Path, parts: dict[str, dict[str, list[dict]]], *, readme: bool = True) -> Path:
-    """A folder as ``hf download`` leaves it: a Parquet file per config and split, and the README that names them."""
-    lines = ["---", "configs:"]
-    for config, splits in parts.items():
-        lines += [f"- config_name: {config}", "  data_files:"]
-        (root / config).mkdir(parents=True)
-        for split, rows in splits.items():
-            pq.write_table(pa.Table.from_pylist(rows), root / config / f"{split}-00000-of-00001.parquet")
-            lines += [f"  - split: {split}", f"    path: {config}/{split}-*"]
-    if readme:
-        (root / "README.md").write_text("\n".join([*lines, "---", "# A data set"]), encoding="utf-8")
-    return root
-
-
-def _mmlu(language: str, n: int, **changes: Any) -> dict[str, Any]:
-    options = {f"option_{letter}": f"{language} {letter}{n}" for letter in "abcd"}
-    return {
-        "sample_id": f"anatomy/test/{n}",
-        "subject": "anatomy",
-        "subject_category": "STEM",
-        "question": f"{language} {n}?",
-        **options,
-        "answer": "ABCD"[n % 4],
-        "culture": "['Western Culture']" if n == 0 else "[]",
-        "region": "[]",
-        "country": "['United States of America']" if n == 0 else "[]",
-        "cultural_sensitivity_label": ("CS", "CA", "-")[n % 3],
-        "is_annotated": n % 3 != 2,
-        **changes,
-    }
-
-
-def _global_mmlu(root: Path, *, readme: bool = True, **changes: Any) -> Path:
-    languages = ("en", "es", "ko")
-    test = {language: [_mmlu(language, n, **(changes if n == 1 else {})) for n in range(6)] for language in languages}
-    return _hub(root, {language: {"test": rows, "dev": rows[:2]} for language, rows in test.items()}, readme=readme)
-
-
 @pytest.mark.parametrize("readme", [True, False])
 def test_global_mmlu(tmp_path: Path, readme: bool) -> None:
-    items = sl.data.global_mmlu(["es-ES", "ko"], path=_global_mmlu(tmp_path / "hub", readme=readme))
+    items = sl.data.global_mmlu(["es-ES", "ko"], path=global_mmlu_folder(tmp_path / "hub", readme=readme))
     assert items.locales == ("en-US", "es-ES", "ko-KR")
     assert len(items) == 18
     assert {items.of(locale=code).concepts for code in items.locales} == {tuple(f"anatomy/test/{n}" for n in range(6))}
@@ -80,14 +43,14 @@ def test_global_mmlu(tmp_path: Path, readme: bool) -> None:
 
 def test_a_source_that_is_not_what_it_should_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"es/test:2: field 'answer': 'E' given; expected one of A, B, C, D"):
-        sl.data.global_mmlu(["es"], path=_global_mmlu(tmp_path / "answer", answer="E"))
+        sl.data.global_mmlu(["es"], path=global_mmlu_folder(tmp_path / "answer", answer="E"))
     with pytest.raises(DataError, match="given twice for en-US"):
-        sl.data.global_mmlu(["es"], path=_global_mmlu(tmp_path / "twice", sample_id="anatomy/test/0"))
-    other = _hub(tmp_path / "other", {"en": {"test": [{"q": "a"}]}})
+        sl.data.global_mmlu(["es"], path=global_mmlu_folder(tmp_path / "twice", sample_id="anatomy/test/0"))
+    other = hub_folder(tmp_path / "other", {"en": {"test": [{"q": "a"}]}})
     with pytest.raises(DataError, match=r"no column 'question', .*the columns are 'q'"):
         sl.data.global_mmlu(["en"], path=other)
     with pytest.raises(FileError, match="'ko'"):
-        sl.data.global_mmlu(["ko"], path=_hub(tmp_path / "less", {"en": {"test": [_mmlu("en", 0)]}}))
+        sl.data.global_mmlu(["ko"], path=hub_folder(tmp_path / "less", {"en": {"test": [mmlu_row("en", 0)]}}))
     with pytest.raises(FileError, match="does not exist"):
         sl.data.global_mmlu(["es"], path=tmp_path / "nowhere")
     with pytest.raises(UnknownNameError, match="Did you mean es-ES"):
@@ -101,7 +64,7 @@ def test_a_source_that_is_not_what_it_should_be(tmp_path: Path) -> None:
 
 
 def test_repeated_choices_are_dropped_and_counted(tmp_path: Path) -> None:
-    items = sl.data.global_mmlu(["es"], path=_global_mmlu(tmp_path / "hub", option_a="same", option_b="Same"))
+    items = sl.data.global_mmlu(["es"], path=global_mmlu_folder(tmp_path / "hub", option_a="same", option_b="Same"))
     assert items.notes == {"en-US: choices repeat": 1, "es-ES: choices repeat": 1}
     assert len(items) == 10
     assert items.notes == items.of(locale="es-ES").notes
@@ -167,17 +130,19 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_the_other_exams(tmp_path: Path) -> None:
     prox = {"question": "Q?", **{f"option_{n}": f"o{n}" if n < 9 else None for n in range(10)}, "answer": "I", "category": "law"}
-    items = sl.data.mmlu_prox(["de"], path=_hub(tmp_path / "prox", {code: {"test": [prox]} for code in ("en", "de")}))
+    items = sl.data.mmlu_prox(["de"], path=hub_folder(tmp_path / "prox", {code: {"test": [prox]} for code in ("en", "de")}))
     assert [(item.locale, len(item.choices), item.answer, item.topic) for item in items] == [
         ("en-US", 9, 8, "law"),
         ("de-DE", 9, 8, "law"),
     ]
     openai = {"Question": "Q?", "A": "a", "B": "b", "C": "c", "D": "d", "Answer": "D", "Subject": "law"}
-    items = sl.data.mmmlu(["ar-EG", "KO_KR"], path=_hub(tmp_path / "o", {c: {"test": [openai]} for c in ("AR_XY", "KO_KR")}))
+    items = sl.data.mmmlu(
+        ["ar-EG", "KO_KR"], path=hub_folder(tmp_path / "o", {c: {"test": [openai]} for c in ("AR_XY", "KO_KR")})
+    )
     assert [(item.locale, item.answer) for item in items] == [("ar-EG", 3), ("ko-KR", 3)]
     regional = {"language": "Greek", "country": "Greece", "domain": "Culture", "subject": "History", "answer": 2}
     regional |= {"question": "Q?", "regional_feature": "region explicit", **{f"option_{x}": x for x in "abcd"}}
-    items = sl.data.include(["el-GR"], path=_hub(tmp_path / "include", {"Greek": {"test": [regional]}}))
+    items = sl.data.include(["el-GR"], path=hub_folder(tmp_path / "include", {"Greek": {"test": [regional]}}))
     assert (items[0].concept, items[0].answer, items[0].topic) == ("el-GR/0", 2, "History")
     assert "country:Greece" in items[0].tags
 
@@ -189,7 +154,7 @@ def test_cultural_bench(tmp_path: Path) -> None:
         {"question_idx": 7, "prompt_question": "In Peru, what?", "prompt_option": x, "answer": x == "c", "country": "Peru"}
         for x in "abcd"
     ]
-    root = _hub(tmp_path / "cb", {"CulturalBench-Easy": {"test": [easy]}, "CulturalBench-Hard": {"test": hard}})
+    root = hub_folder(tmp_path / "cb", {"CulturalBench-Easy": {"test": [easy]}, "CulturalBench-Hard": {"test": hard}})
     (item,) = sl.data.cultural_bench(path=root)
     assert (item.concept, item.answer, item.topic, item.kind) == ("7", 2, "Peru", "factual")
     items = sl.data.cultural_bench(path=root, level="hard")
