@@ -20,7 +20,14 @@ def run(context: Context) -> None:
     """Scores the plans of each source on the test items of both."""
     public_folder()  # before anything is computed
     chosen_in = context.config["from"]
-    sources = {name: _source(context, name, experiment) for name, experiment in chosen_in.items()}
+    own = {
+        experiment: settings(experiment, model=label(context.source), smoke=context.smoke) for experiment in chosen_in.values()
+    }
+    both = [code for code in own[chosen_in["atlas"]]["locales"] if all(code in config["locales"] for config in own.values())]
+    sources = {
+        name: _source(context, experiment, {**own[experiment], "locales": both, "test": context.config["test"][name]})
+        for name, experiment in chosen_in.items()
+    }
     plans = {
         f"{method} of {name}": choice.plans()
         for name, source in sources.items()
@@ -33,9 +40,9 @@ def run(context: Context) -> None:
     _draw(context)
 
 
-def _source(context: Context, name: str, experiment: str) -> Source:
-    """Takes vectors as the other experiment did; by its split, so that its test items saw neither vectors nor choices."""
-    config = {**settings(experiment, model=label(context.source), smoke=context.smoke), "test": context.config["test"][name]}
+def _source(context: Context, experiment: str, config: dict[str, Any]) -> Source:
+    """Takes vectors as the other experiment did, in the locales of both; by its split, so that its test items saw neither
+    vectors nor choices."""
     context.notes.setdefault("settings of", {})[experiment] = config
     return prepared(context, config)
 
