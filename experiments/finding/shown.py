@@ -25,9 +25,9 @@ def shown(results: Results) -> dict[str, Any]:
         "plane": markdown_table(["method", *map(score_word, _PLACED)], wide(means, ["method"], _PLACED, level)),
         "against": markdown_table(["methods", *map(score_word, scores)], wide(against, ["method", "against"], scores)),
         "side": markdown_table(["method", *SIDE.values()], wide(effects, ["method"], SIDE, aside)),
-        "chosen": "; ".join(f"{method}: {_steps(own)}" for method, own in steps.items()),
+        "chosen": "; ".join(f"{method}: {plan_of(own)}" for method, own in steps.items()),
         "skipped": _skipped(results.json("chosen")),
-        "peak": {name: _layer(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
+        "peak": {name: layer_of(one(depth, vector=name, by="score", measure="peak")) for name in ("EN", "LOC")},
         "n": {name: int(one(depth, vector=name, by="score", measure="peak")["n"]) for name in ("EN", "LOC")},
         "layers": depth["layers"].iloc[0], "interval": interval,
         "of": lambda method, score: one(means, method=method, score=score),
@@ -41,13 +41,14 @@ def shown(results: Results) -> dict[str, Any]:
 _PLACED = (*AXES, "english_centric", "consistency")
 
 
-def _layer(row: Row, digits: int = 0) -> str:
+def layer_of(row: Row, digits: int = 0) -> str:
+    """Writes a layer with its interval over resamples."""
     return f"{row['layer']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
 
 def _depth(depth: pd.DataFrame) -> str:
     rows = [
-        [row["vector"], row["by"], row["measure"], _layer(row, 1), round(row["gain"], 3),
+        [row["vector"], row["by"], row["measure"], layer_of(row, 1), round(row["gain"], 3),
          row["deeper"] if row["deeper"] != row["deeper"] else f"{row['deeper']:.0%}"]
         for row in depth.to_dict("records")
     ]  # fmt: skip
@@ -78,7 +79,8 @@ def _controls(controls: pd.DataFrame) -> str:
     return markdown_table(["method", "score", "change", "draws", "p"], rows)
 
 
-def _steps(steps: list[Row]) -> str:
+def plan_of(steps: list[Row]) -> str:
+    """Writes the steps of a plan, or that it leaves the model unsteered."""
     return " + ".join(f"{step['strength']:g} × {step['vector']} at layer {step['layer']}" for step in steps) or "unsteered"
 
 

@@ -17,6 +17,8 @@ import steerlens as sl
 from experiments import common, steps
 from experiments.common import NAMES, ROOT, Results, found, found_in, settings, summary
 from experiments.controls.run import judged
+from experiments.side_by_side import DATA, side_by_side
+from experiments.words import one
 from steerlens.evaluation import Chosen
 
 
@@ -184,6 +186,18 @@ def test_readmes_say_what_the_committed_tables_say(name: str) -> None:
         assert (record.parent / "found.md").read_text(encoding="utf-8") == found(name, Results(record.parent), shown)
     assert f"-->\n{found_in(ROOT, name)}<!-- /found -->" in (ROOT / name / "README.md").read_text(encoding="utf-8")
     assert f"-->\n{summary(ROOT)}<!-- /found -->" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_models_side_by_side_are_those_of_the_committed_tables() -> None:
+    table = side_by_side()
+    assert f"-->\n{table}<!-- /models -->" in (ROOT / "finding" / "README.md").read_text(encoding="utf-8")
+    assert len(table.splitlines()[0].split("|")) - 3 == sum(
+        len(list((ROOT / name / "results").glob("*/record.json"))) for name in DATA
+    )
+    plane = Results(ROOT / "finding" / "results" / "gemma-3-270m").table("plane")
+    gain = one(plane, locale="mean", method="LOC", score="localization")
+    line = next(line for line in table.splitlines() if line.startswith("| LOC: localization"))
+    assert f"| **{100 * gain['change']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]** |" in line
 
 
 def test_what_the_finding_says_of_all_models_is_in_their_tables() -> None:
