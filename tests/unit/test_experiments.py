@@ -35,10 +35,10 @@ def test_the_papers_data_are_read_from_a_folder(
 ) -> None:
     monkeypatch.setenv(steps.REAL_DATA, str(tmp_path))
     _main("paper", "--out", str(tmp_path / "out"))
-    assert (
-        "paper: skipped. It needs Global-MMLU and BLEnD, from the hub or in STEERLENS_REAL_DATA/global-mmlu"
-        in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "paper: skipped. It needs Global-MMLU and BLEnD:" in said
+    assert "global-mmlu does not exist" in said
+    assert "set: put them there as global-mmlu/ and blend/" in said
     global_mmlu_folder(tmp_path / "global-mmlu")
     blend_folder(tmp_path / "blend")
     items = steps.SOURCES["paper"](["es-ES", "ko-KR"])
