@@ -47,8 +47,8 @@ def paper(locales: list[str]) -> Items:
         return _beside_blend(sl.data.global_mmlu(locales, path=exams), locales, blend, "Global-MMLU and BLEnD")
     except sl.errors.FileError as error:
         raise Skipped(
-            f"It needs Global-MMLU and BLEnD: {error} This experiment reads both from the folder in {REAL_DATA} if it is set: put "
-            "them there as global-mmlu/ and blend/."
+            f"It needs Global-MMLU and BLEnD: {error} This experiment reads both from the folder in {REAL_DATA} if it is set: "
+            "put them there as global-mmlu/ and blend/."
         ) from error
 
 
