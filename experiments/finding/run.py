@@ -37,11 +37,10 @@ def run(context: Context) -> None:
 
 
 def _swept(context: Context, source: Source) -> Sweep:
-    layers = spaced(context.model.layers(), context.config["layers"])
+    config, layers = context.config, spaced(context.model.layers(), context.config["layers"])
+    more: dict[str, Any] = {"extend": config.get("extend", 0), "resume": context.running}
     with context.timed("sweep"):
-        swept = sl.evaluation.sweep(
-            context.model, source.part("dev"), source.vectors, layers, context.config["strengths"], resume=context.running
-        )
+        swept = sl.evaluation.sweep(context.model, source.part("dev"), source.vectors, layers, config["strengths"], **more)
     context.results.keep("swept", swept)
     context.results.write("sweep", pd.concat(swept.cells(score).assign(score=score) for score in CLAIMED.values())[_COLUMNS])
     for vector, score in CLAIMED.items():
