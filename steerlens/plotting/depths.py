@@ -1,6 +1,6 @@
 """Draws the depth at which each vector of a sweep works: its scores by layer, and the range of its best layer."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steerlens.plotting.figure import Figure
 from steerlens.plotting.panels import panel_line
@@ -17,7 +17,8 @@ _FIRST, _MORE = 130, 260
 def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
     """Draws changes of scores by layer, with one line per strength. A grey area contains the best layer in 95% of the resamples.
 
-    Each vector has one column of panels. A column has one panel for each score from which the vector's depth was computed.
+    Each vector has one column of panels. A column has one panel for each score from which the vector's depth was computed. A
+    strength that was run only at some layers (such as a strength added by ``extend``) has numbered points and no line.
 
     Args:
         cells: columns vector, score, layer, strength, change.
@@ -48,10 +49,16 @@ def depth_figure(cells: "pd.DataFrame", depths: "pd.DataFrame") -> Figure:
 
 def _panel(fig: Figure, place: tuple[int, int], part: "pd.DataFrame", vector: str, colour: str) -> None:
     """Adds the lines of one vector and one score to a panel."""
-    score = shown_score(part["score"].iloc[0])
-    for at, (strength, own) in enumerate(part.groupby("strength")):
+    score, layers = shown_score(part["score"].iloc[0]), part["layer"].nunique()
+    for at, (strength, own) in enumerate(part.sort_values("layer").groupby("strength")):
         look = {"color": colour, "width": 2, "dash": DASHES[at % len(DASHES)]}
-        name = f"{vector}, strength {strength:g}"
-        panel_line(fig, place, own["layer"], score.factor * own["change"], name, look, legend=place[0] == 1)
+        name, more = f"{vector}, strength {strength:g}", dict[str, Any]()
+        if len(own) < layers:
+            name += " (some layers)"
+            side = "right" if at % 2 else "left"  # two strengths with the same change stay readable
+            more = {"mode": "markers+text", "text": [f"{strength:g}"] * len(own), "textposition": f"middle {side}"}
+        panel_line(
+            fig, place, own["layer"], score.factor * own["change"], name, look, legend=place[0] == 1, cliponaxis=False, **more
+        )
     y = {"title": f"change ({score.change_unit})", "rangemode": "tozero", "zerolinecolor": GREY}
     fig.update_yaxes(**y, row=place[0], col=place[1])

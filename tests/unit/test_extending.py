@@ -112,7 +112,11 @@ def test_depth_goes_by_the_strengths_of_all_layers(bed: Planted, vectors: Vector
     """A layer that has more strengths to be best at would look better than one with few."""
     plain = sweep(bed.model, bed.items, vectors, strengths=WEAK)
     pd.testing.assert_frame_equal(rising.depth(draws=100).frame, plain.depth(draws=100).frame)
-    assert len(rising.depth(draws=10).plot(rising).data)
+    lines = {line.name: line for line in rising.depth(draws=10).plot(rising).data}
+    assert all(list(line.x) == sorted(line.x) for line in lines.values())
+    partial = {name for name, line in lines.items() if line.mode == "markers+text"}  # no line between layers that are far apart
+    assert partial == {name for name in lines if name.endswith(" (some layers)")} != set()
+    assert {name for name in lines if lines[name].mode == "lines+markers"} >= {f"EN, strength {x:g}" for x in WEAK}
 
 
 def test_a_run_goes_on_from_what_is_kept(
