@@ -57,7 +57,7 @@ finding: .venv/dev.stamp  ## the paper's finding on one model, with a verdict on
 	$(BIN)/python -m experiments.side_by_side
 
 experiments: .venv/dev.stamp  ## run every experiment again, and say which tables changed (MODEL=…: on another model)
-	for name in finding choosing seeds public paper across pairs controls variants alignment inside; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
+	for name in finding choosing seeds public paper across pairs controls erasure variants alignment inside; do $(BIN)/python -m experiments.$$name.run $(if $(MODEL),--model '$(MODEL)') || exit 1; done
 	$(if $(MODEL),,$(BIN)/python -m experiments.planted.run)
 	$(BIN)/python -m experiments.side_by_side
 	$(BIN)/python -m pytest -q tests/unit/test_experiments.py -k committed

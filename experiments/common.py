@@ -24,7 +24,10 @@ from steerlens.tables import ResultTable, markdown_table
 
 ROOT = Path(__file__).parent
 SMOKE = Path("results") / "smoke"
-NAMES = ("finding", "choosing", "seeds", "public", "paper", "across", "pairs", "controls", "variants", "alignment", "inside")
+NAMES = (
+    *("finding", "choosing", "seeds", "public", "paper", "across"),
+    *("pairs", "controls", "erasure", "variants", "alignment", "inside"),
+)
 """In the order in which they need each other."""
 NOT_RUN = "Not run yet."
 EARLIER = "\n*These tables were made with earlier settings, which are in `record.json`.*\n"

@@ -1,0 +1,82 @@
+"""What stronger EN and LOC vectors do to transfer, to localization and to texts, at layers and strengths that nobody chose."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from experiments.common import Context, Results, main
+from experiments.steps import CLAIMED, mean_rows, prepared
+from experiments.words import Row, marked, one, rows_of
+from steerlens.evaluation import frontier, side_effects, strengths
+from steerlens.evaluation.paths import point_name
+from steerlens.tables import markdown_table
+
+SCORES = ("transfer", "localization", "english_centric")
+TEXTS = ("log_perplexity", "right_language")
+INTACT = 2.0
+"""Texts count as intact up to this many times the unsteered perplexity, which is the default limit of ``choose``."""
+
+
+def run(context: Context) -> None:
+    """Steers with each vector at each depth, with one strength after another, on test."""
+    config, source = context.config, prepared(context)
+    layers = [round(depth * (context.model.n_layers - 1)) for depth in config["depths"]]
+    paths = {
+        f"{name} at layer {layer}": strengths(
+            {code: source.vectors[name, code].at(layer, 1.0, "last_onward") for code in source.locales}, config["strengths"][name]
+        )
+        for name in CLAIMED
+        for layer in layers
+    }
+    test, aside, seed = source.part("test"), config["side_effects"], config["seed"]
+    with context.timed("test"):
+        curve = frontier(context.model, test, paths, scores=SCORES, seed=seed, draws=config["draws"], resume=context.running)
+    points = {point_name(path, at): method for path, own in paths.items() for at, method in own.items()}
+    sample = test.sample(aside["concepts"], seed=seed)
+    common: dict[str, Any] = {"max_new_tokens": aside["tokens"], "seed": seed, "resume": context.running}
+    with context.timed("side effects"):
+        costs = side_effects(context.model, sample, points, scores=TEXTS, concepts=None, **common)
+    context.results.write("curve", mean_rows(curve.frame))
+    context.results.write("texts", mean_rows(costs.frame))
+    context.results.figure("curve", curve.plot(), ["curve"])
+
+
+def shown(results: Results) -> dict[str, Any]:
+    """Returns what the template and a model's words are filled with."""
+    curve, texts = results.table("curve"), results.table("texts")
+    points = [_point(curve, texts, *names) for names in dict.fromkeys(zip(curve["method"], curve["at"], strict=True))]
+    header = ["path", "strength", "transfer", "localization", "English-centric", "perplexity", "texts in the right language"]
+    by = {vector: [point for point in points if point["path"].startswith(f"{vector} ")] for vector in CLAIMED}
+    erased = [point for point in by["EN"] if point["localization"]["high"] < 0]
+    return {
+        "table": markdown_table(header, [point["cells"] for point in points]),
+        "n": {score: one(curve, method="unsteered", score=score)["n"] for score in SCORES[:2]},
+        "intact": INTACT,
+        "gaining": {
+            vector: [point["name"] for point in by[vector] if point[score]["low"] > 0] for vector, score in CLAIMED.items()
+        },
+        "erased": [point["name"] for point in erased],
+        "erased_intact": [point["name"] for point in erased if point["perplexity"] <= INTACT],
+        "at": lambda name, score: marked(next(point for point in points if point["name"] == name)[score]),
+    }
+
+
+def _point(curve: pd.DataFrame, texts: pd.DataFrame, path: str, at: float) -> dict[str, Any]:
+    rows = {row["score"]: row for row in rows_of(curve, method=path, at=at)}
+    name = path if path == "unsteered" else point_name(path, at)
+    nats, language = (one(texts, method=name, score=score) for score in TEXTS)
+    times = math.exp(nats["change"])
+    cells = [
+        *(path, "" if path == "unsteered" else f"{at:g}", *(_cell(rows[score]) for score in SCORES)),
+        *(f"× {times:.2f}" if times < 10 else f"× {times:,.0f}", f"{language['value']:.0%}"),
+    ]
+    return {"path": path, "name": name, "cells": cells, "perplexity": times, **rows}
+
+
+def _cell(row: Row) -> str:
+    return f"{row['value']:.2f}" if row["method"] == "unsteered" else marked(row).replace(" points", "")
+
+
+if __name__ == "__main__":
+    main("erasure", run, shown)
