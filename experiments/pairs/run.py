@@ -6,7 +6,7 @@ import pandas as pd
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED, MARGINS, best_cells, prepared
-from experiments.words import Row, interval, rows_of, score_word, verdict
+from experiments.words import Row, interval, one, rows_of, score_word, verdict
 from steerlens.evaluation import fewer_pairs
 from steerlens.plotting import pairs_figure
 from steerlens.probing import split_halves
@@ -47,7 +47,8 @@ def shown(results: Results) -> dict[str, Any]:
         "halves": _halves(means),
         "effect": markdown_table(_HEADER, [_effect(row, effect) for row in effect.to_dict("records")]),
         "all": effect.groupby("vector")["pairs"].max().to_dict(),
-        "reliable": lambda vector, least: means[vector].index[means[vector]["cosine"] >= least][0],
+        "reliable": lambda vector, least: means[vector].index[means[vector]["cosine"].round(2) >= least][0],
+        "change": lambda vector, n: interval(_over_concepts(one(effect, vector=vector, score=CLAIMED[vector], pairs=n))),
         "effective": lambda vector, share: _enough(rows_of(effect, vector=vector, score=MARGINS[vector]), share),
     }
 
@@ -70,8 +71,12 @@ def _halves(means: dict[str, pd.DataFrame]) -> str:
     return markdown_table(header, rows)
 
 
+def _over_concepts(row: Row) -> Row:
+    return {**row, "low": row["concepts_low"], "high": row["concepts_high"]}
+
+
 def _effect(row: Row, effect: pd.DataFrame) -> list[Any]:
-    over = {**row, "low": row["concepts_low"], "high": row["concepts_high"]}
+    over = _over_concepts(row)
     most = effect[effect["vector"] == row["vector"]]["pairs"].max()
     n, draws = f"all ({most})" if row["pairs"] == most else row["pairs"], interval(row) if row["draws"] > 1 else ""
     return [row["vector"], score_word(row["score"]), n, row["draws"], draws, interval(over), verdict(over)]
