@@ -7,9 +7,11 @@ import pandas as pd
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED, mean_rows, prepared
-from experiments.words import Row, marked, one, rows_of
+from experiments.words import Row, interval, marked, one, rows_of
 from steerlens.evaluation import frontier, side_effects, strengths
 from steerlens.evaluation.paths import point_name
+from steerlens.plotting import Figure, forest_figure
+from steerlens.steering import UNSTEERED
 from steerlens.tables import markdown_table
 
 SCORES = ("transfer", "localization", "english_centric")
@@ -37,9 +39,16 @@ def run(context: Context) -> None:
     common: dict[str, Any] = {"max_new_tokens": aside["tokens"], "seed": seed, "resume": context.running}
     with context.timed("side effects"):
         costs = side_effects(context.model, sample, points, scores=TEXTS, concepts=None, **common)
-    context.results.write("curve", mean_rows(curve.frame))
     context.results.write("texts", mean_rows(costs.frame))
-    context.results.figure("curve", curve.plot(), ["curve"])
+    context.results.figure("curve", _figure(context.results.write("curve", mean_rows(curve.frame))), ["curve"])
+
+
+def _figure(curve: pd.DataFrame) -> Figure:
+    rows = curve[curve["method"] != UNSTEERED]
+    names = [_named(*point) for point in zip(rows["method"], rows["at"], strict=True)]
+    rows = rows.assign(method=names, group=rows["method"].str.partition(" ")[0])
+    words = "at fixed layers and strengths, against unsteered on test; bars: paired 95% intervals over concepts"
+    return forest_figure(rows, "EN and LOC as the strength grows", words, SCORES)
 
 
 def shown(results: Results) -> dict[str, Any]:
@@ -51,31 +60,39 @@ def shown(results: Results) -> dict[str, Any]:
     erased = [point for point in by["EN"] if point["localization"]["high"] < 0]
     return {
         "table": markdown_table(header, [point["cells"] for point in points]),
-        "n": {score: one(curve, method="unsteered", score=score)["n"] for score in SCORES[:2]},
+        "n": {score: one(curve, method=UNSTEERED, score=score)["n"] for score in SCORES[:2]},
         "intact": INTACT,
-        "gaining": {
-            vector: [point["name"] for point in by[vector] if point[score]["low"] > 0] for vector, score in CLAIMED.items()
-        },
         "erased": [point["name"] for point in erased],
         "erased_intact": [point["name"] for point in erased if point["perplexity"] <= INTACT],
-        "at": lambda name, score: marked(next(point for point in points if point["name"] == name)[score]),
+        "at": lambda path, strength, score: interval(_of(points, path, strength)[score]),
+        "times": lambda path, strength: f"{_of(points, path, strength)['perplexity']:.1f}",
+        "right": lambda path, strength: f"{_of(points, path, strength)['right']:.0%}",
     }
 
 
 def _point(curve: pd.DataFrame, texts: pd.DataFrame, path: str, at: float) -> dict[str, Any]:
     rows = {row["score"]: row for row in rows_of(curve, method=path, at=at)}
-    name = path if path == "unsteered" else point_name(path, at)
+    name = path if path == UNSTEERED else point_name(path, at)
     nats, language = (one(texts, method=name, score=score) for score in TEXTS)
     times = math.exp(nats["change"])
     cells = [
-        *(path, "" if path == "unsteered" else f"{at:g}", *(_cell(rows[score]) for score in SCORES)),
+        *(path, "" if path == UNSTEERED else f"{at:g}", *(_cell(rows[score]) for score in SCORES)),
         *(f"× {times:.2f}" if times < 10 else f"× {times:,.0f}", f"{language['value']:.0%}"),
     ]
-    return {"path": path, "name": name, "cells": cells, "perplexity": times, **rows}
+    known = {"path": path, "name": _named(path, at), "cells": cells, "perplexity": times, "right": language["value"]}
+    return {**known, **rows}
+
+
+def _named(path: str, at: float) -> str:
+    return path if path == UNSTEERED else f"{path}, strength {at:g}"
+
+
+def _of(points: list[dict[str, Any]], path: str, at: float) -> dict[str, Any]:
+    return next(point for point in points if point["name"] == _named(path, at))
 
 
 def _cell(row: Row) -> str:
-    return f"{row['value']:.2f}" if row["method"] == "unsteered" else marked(row).replace(" points", "")
+    return f"{row['value']:.2f}" if row["method"] == UNSTEERED else marked(row).replace(" points", "")
 
 
 if __name__ == "__main__":
