@@ -3,7 +3,6 @@
 python -m experiments.side_by_side
 """
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from experiments.common import ROOT, Results, fill, settings
 from experiments.finding.shown import layer_of, plan_of
 from experiments.finding.verdicts import verdicts
 from experiments.steps import mean_rows
-from experiments.words import Row, marked, one, rows_of
+from experiments.words import Row, marked, one, rows_of, times
 from steerlens.tables import markdown_table
 
 BLOCK = "models"
@@ -71,8 +70,7 @@ def _change(frame: Any, **values: str) -> str:
     if row["change"] == row["low"] == row["high"] == 0:
         return "(no change)"
     if row["score"] == "log_perplexity":
-        times = math.exp(row["change"])
-        return f"× {times:.2f}" if times < 10 else f"× {times:,.0f}"
+        return times(row["change"])
     return marked(row).replace(" points", "")
 
 

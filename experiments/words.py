@@ -1,5 +1,6 @@
 """Writes numbers as Markdown: intervals, marks and rows of tables. The prose around the numbers is in templates."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -40,6 +41,12 @@ def aside(row: Row | None) -> str:
         return ""
     change = f" ({row['change']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}])"
     return f"{row['value']:.2f}{'' if row['method'] == 'unsteered' else change}"
+
+
+def times(nats: float) -> str:
+    """Writes a change of the log perplexity as the factor by which the perplexity is multiplied: ``× 1.35``."""
+    factor = math.exp(nats)
+    return f"× {factor:.2f}" if factor < 10 else f"× {factor:,.0f}"
 
 
 SIDE = {"log_perplexity": "log-perplexity (nats)", "right_language": "right language", "repetition": "repetition"}

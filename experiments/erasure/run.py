@@ -7,17 +7,18 @@ import pandas as pd
 
 from experiments.common import Context, Results, main
 from experiments.steps import CLAIMED, mean_rows, prepared
-from experiments.words import Row, interval, marked, one, rows_of
+from experiments.words import Row, interval, marked, one, rows_of, times
 from steerlens.evaluation import frontier, side_effects, strengths
 from steerlens.evaluation.paths import point_name
 from steerlens.plotting import Figure, forest_figure
+from steerlens.settings import TextLimits
 from steerlens.steering import UNSTEERED
 from steerlens.tables import markdown_table
 
 SCORES = ("transfer", "localization", "english_centric")
 TEXTS = ("log_perplexity", "right_language")
-INTACT = 2.0
-"""Texts count as intact up to this many times the unsteered perplexity, which is the default limit of ``choose``."""
+LIMIT = TextLimits().perplexity or math.inf
+"""The largest perplexity, divided by the unsteered perplexity, of a plan that ``choose`` may take by default."""
 
 
 def run(context: Context) -> None:
@@ -61,9 +62,9 @@ def shown(results: Results) -> dict[str, Any]:
     return {
         "table": markdown_table(header, [point["cells"] for point in points]),
         "n": {score: one(curve, method=UNSTEERED, score=score)["n"] for score in SCORES[:2]},
-        "intact": INTACT,
+        "limit": LIMIT,
         "erased": [point["name"] for point in erased],
-        "erased_intact": [point["name"] for point in erased if point["perplexity"] <= INTACT],
+        "erased_within": [point["name"] for point in erased if point["perplexity"] <= LIMIT],
         "at": lambda path, strength, score: interval(_of(points, path, strength)[score]),
         "times": lambda path, strength: f"{_of(points, path, strength)['perplexity']:.1f}",
         "right": lambda path, strength: f"{_of(points, path, strength)['right']:.0%}",
@@ -74,12 +75,17 @@ def _point(curve: pd.DataFrame, texts: pd.DataFrame, path: str, at: float) -> di
     rows = {row["score"]: row for row in rows_of(curve, method=path, at=at)}
     name = path if path == UNSTEERED else point_name(path, at)
     nats, language = (one(texts, method=name, score=score) for score in TEXTS)
-    times = math.exp(nats["change"])
     cells = [
         *(path, "" if path == UNSTEERED else f"{at:g}", *(_cell(rows[score]) for score in SCORES)),
-        *(f"× {times:.2f}" if times < 10 else f"× {times:,.0f}", f"{language['value']:.0%}"),
+        *(times(nats["change"]), f"{language['value']:.0%}"),
     ]
-    known = {"path": path, "name": _named(path, at), "cells": cells, "perplexity": times, "right": language["value"]}
+    known = {
+        "path": path,
+        "name": _named(path, at),
+        "cells": cells,
+        "perplexity": math.exp(nats["change"]),
+        "right": language["value"],
+    }
     return {**known, **rows}
 
 
